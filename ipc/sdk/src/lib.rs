@@ -1,0 +1,1 @@
+//! Write a Pawang tool or automation in Rust.

@@ -1,0 +1,2 @@
+//! The Pawang command line.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The Pawang kernel daemon.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The exec tool.
+fn main() {}

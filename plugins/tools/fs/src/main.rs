@@ -1,0 +1,2 @@
+//! The fs tool.
+fn main() {}

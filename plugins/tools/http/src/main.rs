@@ -1,0 +1,2 @@
+//! The http tool.
+fn main() {}

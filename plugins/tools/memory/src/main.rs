@@ -1,0 +1,2 @@
+//! The memory tool.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Policies as data, and the launcher that confines a process under them.

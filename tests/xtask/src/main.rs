@@ -1,0 +1,2 @@
+//! Build, demo, test and bench commands of this repository.
+fn main() {}
