@@ -128,7 +128,9 @@ mod tests {
 
     #[test]
     fn length_is_refused_beyond_its_limits_before_any_byte_of_it_arrives() {
-        for (length, ok) in [(FRAME_MIN, true), (FRAME_MIN - 1, false), (FRAME_MAX, true), (FRAME_MAX + 1, false)] {
+        for (length, ok) in
+            [(FRAME_MIN, true), (FRAME_MIN - 1, false), (FRAME_MAX, true), (FRAME_MAX + 1, false)]
+        {
             let mut buffer = FrameBuffer::default();
             buffer.extend(&u32::try_from(length).unwrap().to_le_bytes());
             assert_eq!(buffer.next_frame().is_ok(), ok, "{length}");

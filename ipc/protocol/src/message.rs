@@ -251,7 +251,9 @@ impl fmt::Display for DecodeError {
         match self {
             Self::Malformed(what) => write!(f, "not a message: {what}"),
             Self::Trailing(len) => write!(f, "{len} bytes left over after the message"),
-            Self::TooLong { field, len, max } => write!(f, "{field} of {len} bytes; at most {max} are allowed"),
+            Self::TooLong { field, len, max } => {
+                write!(f, "{field} of {len} bytes; at most {max} are allowed")
+            }
             Self::Unknown { field, value } => write!(f, "{field} {value} is not known"),
         }
     }

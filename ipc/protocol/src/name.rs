@@ -125,7 +125,19 @@ mod tests {
         for good in ["fs.read", "http.fetch", "a.b", "x-1.y_2"] {
             assert!(MethodName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "fs", "fs.", ".read", "fs.read.x", "Fs.read", "fs.ré", "fs .read", "fs.read\0", "-a.b", "fs..x"] {
+        for bad in [
+            "",
+            "fs",
+            "fs.",
+            ".read",
+            "fs.read.x",
+            "Fs.read",
+            "fs.ré",
+            "fs .read",
+            "fs.read\0",
+            "-a.b",
+            "fs..x",
+        ] {
             assert!(MethodName::new(bad).is_err(), "{bad:?}");
         }
     }

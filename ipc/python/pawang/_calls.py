@@ -16,6 +16,8 @@ from . import _wire as wire
 from ._errors import Cancelled, Denial, Denied, Failed, Failure, PawangError
 
 DEADLINE_MAX_S = 4_294_967
+# Most bytes kept of an answer that nobody reads while other calls go on; 256 full chunks.
+UNREAD_MAX = 64 << 20
 
 
 class Carrier(Protocol):
@@ -61,6 +63,7 @@ class Pending:
         self._channel = channel
         self._id = number
         self._pieces: Deque[wire.Reply] = deque()
+        self._unread = 0
         self._over = False
         self._unwanted = False
 
@@ -72,7 +75,12 @@ class Pending:
         if self._unwanted or (self._over and not self._pieces):
             raise StopIteration
         self._channel.wait(lambda: bool(self._pieces))
-        return _piece(self._pieces.popleft())
+        if self._unread > UNREAD_MAX:
+            self.cancel()
+            raise Failed(Failure("overrun", f"more than {UNREAD_MAX} bytes of the answer lay unread", "read it as it comes"))
+        reply = self._pieces.popleft()
+        self._unread -= len(reply.data)
+        return _piece(reply)
 
     def result(self) -> Result:
         """Waits for all of it. Raises as iterating does; `Cancelled` where it was cancelled before it was asked for."""
@@ -101,7 +109,8 @@ class Pending:
     def take(self, reply: wire.Reply) -> None:
         """Called by the channel, which holds its lock."""
         self._over = not reply.more
-        if not self._unwanted:
+        if not self._unwanted and self._unread <= UNREAD_MAX:
+            self._unread += len(reply.data)
             self._pieces.append(reply)
 
 

@@ -6,6 +6,7 @@ Deliberately absent: modes, owners, links, watching, and locking.
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing
 from dataclasses import dataclass
@@ -107,3 +108,13 @@ class Fs:
         self._channel.submit(first, os.fspath(path), data=bytes(rest[: wire.DATA_MAX])).result()
         for begin in range(wire.DATA_MAX, len(rest), wire.DATA_MAX):
             self._channel.submit("fs.append", os.fspath(path), data=bytes(rest[begin : begin + wire.DATA_MAX])).result()
+
+
+def _entries(args: Any, data: bytes) -> Iterator[Any]:
+    del args
+    for line in data.splitlines():
+        yield json.loads(line)
+
+
+def _entry(fields: Any) -> Entry:
+    return Entry(str(fields["name"]), str(fields["kind"]), int(fields.get("size", 0)))
