@@ -14,20 +14,24 @@ import re
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 # Wheels cannot bear a date before 1980; one fixed date makes builds repeatable.
 DATE = (1980, 1, 1, 0, 0, 0)
-Settings = Optional[Dict[str, Any]]
+Settings = Optional[dict[str, Any]]
 
 
-def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: Optional[str] = None) -> str:
+def build_wheel(
+    wheel_directory: str, config_settings: Settings = None, metadata_directory: Optional[str] = None
+) -> str:
     """Writes `pawang-VERSION-py3-none-any.whl` into the folder and returns its name."""
     return _wheel(wheel_directory, _sources())
 
 
-def build_editable(wheel_directory: str, config_settings: Settings = None, metadata_directory: Optional[str] = None) -> str:
+def build_editable(
+    wheel_directory: str, config_settings: Settings = None, metadata_directory: Optional[str] = None
+) -> str:
     """The same with a pointer to this folder in place of the sources: `pip install -e`."""
     return _wheel(wheel_directory, {"pawang.pth": f"{ROOT}\n".encode()})
 
@@ -46,7 +50,7 @@ def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
     return f"{stem}.tar.gz"
 
 
-def _wheel(folder: str, files: Dict[str, bytes]) -> str:
+def _wheel(folder: str, files: dict[str, bytes]) -> str:
     version = _project()["version"]
     info = f"pawang-{version}.dist-info"
     files[f"{info}/METADATA"] = _metadata()
@@ -62,7 +66,7 @@ def _wheel(folder: str, files: Dict[str, bytes]) -> str:
     return name
 
 
-def _sources(folder: str = "pawang") -> Dict[str, bytes]:
+def _sources(folder: str = "pawang") -> dict[str, bytes]:
     kept = (path for path in sorted((ROOT / folder).rglob("*")) if path.suffix == ".py" or path.name == "py.typed")
     return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in kept}
 
@@ -75,7 +79,7 @@ def _metadata() -> bytes:
     ).encode()
 
 
-def _project() -> Dict[str, str]:
+def _project() -> dict[str, str]:
     """The plain string entries of `pyproject.toml`; Python 3.9 and 3.10 have no TOML reader of their own."""
     return dict(re.findall(r'^([a-z-]+) = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
 

@@ -4,7 +4,8 @@
 
     text = run.fs.read_text("/input/a.txt")
 
-Everything goes over one inherited channel; nothing is opened before the first call. See `README.md` beside this package.
+Everything goes over one inherited channel; nothing is opened before the first call. `README.md` beside this package
+shows all of it.
 """
 
 from ._calls import Pending, Reply, Result

@@ -1,7 +1,7 @@
 """Calls and their answers, apart from the channel that carries them.
 
-A `Pending` is a call under way: iterate over it for the pieces of its answer, or ask for the whole. It belongs to one thread
-at a time. `draft` checks the parts of a call before anything of it is sent.
+A `Pending` is a call under way: iterate over it for the pieces of its answer, or ask for the whole. It belongs to one
+thread at a time. `draft` checks the parts of a call before anything of it is sent.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, Iterator, Optional, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 from . import _wire as wire
 from ._errors import Cancelled, Denial, Denied, Failed, Failure, PawangError
@@ -57,12 +58,15 @@ class Result:
 
 
 class Pending:
-    """A call under way. Iterate over it for the pieces, or ask for the whole `result()`. As a context it cancels itself at the end."""
+    """A call under way. Iterate over it for the pieces, or ask for the whole `result()`.
+
+    As a context it cancels itself at the end.
+    """
 
     def __init__(self, channel: Carrier, number: int) -> None:
         self._channel = channel
         self._id = number
-        self._pieces: Deque[wire.Reply] = deque()
+        self._pieces: deque[wire.Reply] = deque()
         self._unread = 0
         self._over = False
         self._unwanted = False
@@ -77,7 +81,9 @@ class Pending:
         self._channel.wait(lambda: bool(self._pieces))
         if self._unread > UNREAD_MAX:
             self.cancel()
-            raise Failed(Failure("overrun", f"more than {UNREAD_MAX} bytes of the answer lay unread", "read it as it comes"))
+            raise Failed(
+                Failure("overrun", f"more than {UNREAD_MAX} bytes of the answer lay unread", "read it as it comes")
+            )
         reply = self._pieces.popleft()
         self._unread -= len(reply.data)
         return _piece(reply)
@@ -115,9 +121,11 @@ class Pending:
 
 
 def draft(resource: str, args: Any, data: bytes, gas: int, deadline: Optional[float]) -> wire.Call:
-    """A call that has no id and no method yet. Raises `ValueError` where a part makes no sense; lengths are checked at encoding."""
+    """A call without id and method. Raises `ValueError` where a part makes no sense. Encoding checks the lengths."""
     if deadline is not None and not 0 < deadline <= DEADLINE_MAX_S:
-        raise ValueError(f"deadline of {deadline} s; leave it out for the method's own, or give up to {DEADLINE_MAX_S} s")
+        raise ValueError(
+            f"deadline of {deadline} s; leave it out for the method's own, or give up to {DEADLINE_MAX_S} s"
+        )
     if not 0 <= gas < 1 << 64:
         raise ValueError(f"gas of {gas}; give 0 for no ceiling of this call's own, or up to 2^64 - 1")
     deadline_ms = 0 if deadline is None else math.ceil(deadline * 1000)

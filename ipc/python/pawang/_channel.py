@@ -3,8 +3,9 @@
 No thread of its own: whoever waits for a reply reads for everybody (one reader at a time), and whoever writes reads
 when the kernel is too busy answering to take more. It needs `read`, `write` and `poll` on descriptor 3, nothing else.
 
-Promises: ids grow and are never used twice; a reply to a call that is over is dropped; once the stream cannot be followed
-every waiting and every later call raises `Disconnected`. A stream that nobody reads is kept in memory: read it or close it.
+Promises: ids grow and are never used twice; a reply to a call that is over is dropped; once the stream cannot be
+followed every waiting and every later call raises `Disconnected`. A stream that nobody reads is kept in memory, up to
+a bound: read it or close it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import select
 import stat
 import threading
 from dataclasses import replace
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Optional
 
 from . import _wire as wire
 from ._calls import Pending, draft
@@ -24,7 +25,7 @@ from ._errors import Disconnected, Failed, Failure
 CLIENT = "pawang-python 0.1.0"
 # One read takes what a few chunks bring.
 READ_MAX = 64 << 10
-# A piece this small never blocks once poll says there is room: room means three quarters of a socket buffer, 208 KiB by default.
+# A piece this small never blocks once poll says there is room: that means three quarters of a buffer of 208 KiB.
 WRITE_MAX = 32 << 10
 # How long the kernel may take to say its Hello, before the descriptor is taken for somebody else's.
 HELLO_MS = 10_000
@@ -41,17 +42,26 @@ class Channel:
         self._changed = threading.Condition()
         self._writing = threading.Lock()
         self._frames = wire.FrameBuffer()
-        self._methods: Optional[Dict[str, int]] = None
-        self._calls: Dict[int, Pending] = {}
+        self._methods: Optional[dict[str, int]] = None
+        self._calls: dict[int, Pending] = {}
         self._next_id = 1
         self._reading = False
         self._lost: Optional[str] = None
 
     def submit(
-        self, method: str, resource: str = "", args: Any = None, data: bytes = b"", gas: int = 0, deadline: Optional[float] = None
+        self,
+        method: str,
+        resource: str = "",
+        args: Any = None,
+        data: bytes = b"",
+        gas: int = 0,
+        deadline: Optional[float] = None,
     ) -> Pending:
-        """Sends a call and returns at once. Raises `ValueError` where a part is beyond its limit, `Disconnected`, or `Failed`
-        with code unknown_method where the kernel offers no such method."""
+        """Sends a call and returns at once.
+
+        Raises `ValueError` where a part is beyond its limit, `Disconnected`, or `Failed` with code unknown_method
+        where the kernel offers no such method.
+        """
         call = replace(draft(resource, args, data, gas, deadline), method=self._number_of(method))
         while True:
             self.wait(self._has_room)
@@ -70,7 +80,7 @@ class Channel:
             self._send(wire.encode(wire.Cancel(number, wire.CancelReason.CALLER)))
 
     def wait(self, done: Callable[[], bool]) -> None:
-        """Returns when `done()` holds, reading the channel meanwhile unless another thread does. Raises `Disconnected`."""
+        """Returns when `done()` holds; meanwhile reads the channel, unless another thread does."""
         while True:
             with self._changed:
                 while self._reading and not done() and not self._lost:
@@ -98,8 +108,8 @@ class Channel:
             self._next_id += 1
         return pending, frame
 
-    def methods(self) -> Dict[str, int]:
-        """All methods the kernel offers on this channel, with their numbers. What the contract grants of them is another matter."""
+    def methods(self) -> dict[str, int]:
+        """All methods the kernel offers on this channel, with their numbers. The contract may grant fewer."""
         with self._writing:
             self._check_usable()
             if self._methods is None:
@@ -109,12 +119,18 @@ class Channel:
     def _number_of(self, method: str) -> int:
         number = self.methods().get(method)
         if number is None:
-            raise Failed(Failure("unknown_method", f"the kernel offers no method {method!r}", "run.methods() lists those there are"))
+            raise Failed(
+                Failure(
+                    "unknown_method", f"the kernel offers no method {method!r}", "run.methods() lists those there are"
+                )
+            )
         return number
 
-    def _open(self) -> Dict[str, int]:
+    def _open(self) -> dict[str, int]:
         if not _is_socket(self._fd):
-            raise Disconnected(f"no channel on descriptor {self._fd}; start it with: pawang run CONTRACT -- python3 SCRIPT")
+            raise Disconnected(
+                f"no channel on descriptor {self._fd}; start it with: pawang run CONTRACT -- python3 SCRIPT"
+            )
         try:
             hello, methods = self._receive_hello()
             body = json.dumps({"client": CLIENT}).encode()
@@ -124,7 +140,7 @@ class Channel:
             raise
         return methods
 
-    def _receive_hello(self) -> tuple[wire.Hello, Dict[str, int]]:
+    def _receive_hello(self) -> tuple[wire.Hello, dict[str, int]]:
         frame = self._frames.next_frame()
         while frame is None:
             with self._changed:
@@ -232,13 +248,13 @@ class Channel:
             raise self._gone()
 
 
-def _understand_hello(message: wire.Message) -> tuple[wire.Hello, Dict[str, int]]:
+def _understand_hello(message: wire.Message) -> tuple[wire.Hello, dict[str, int]]:
     if not isinstance(message, wire.Hello):
         raise ValueError(f"a {type(message).__name__} came first")
     body = json.loads(message.body)
     if message.version < wire.VERSION_MIN or body["version_min"] > wire.VERSION:
-        theirs = f"{body['version_min']} to {message.version}"
-        raise ValueError(f"it speaks versions {theirs}, this library {wire.VERSION_MIN} to {wire.VERSION}; install the library that came with it")
+        theirs, ours = f"{body['version_min']} to {message.version}", f"{wire.VERSION_MIN} to {wire.VERSION}"
+        raise ValueError(f"it speaks versions {theirs}, this library {ours}; install the library that came with it")
     return message, {str(entry["name"]): int(entry["id"]) for entry in body["methods"]}
 
 

@@ -1,7 +1,7 @@
 """The ways in which asking the kernel can end badly, as exceptions that carry the facts.
 
-`Denied`: the rules refuse, and would again. `Failed`: it was allowed and did not succeed. `Cancelled`: the answer was no
-longer wanted. `Disconnected`: there is no kernel to ask (any more). All derive from `PawangError`.
+`Denied`: the rules refuse, and would again. `Failed`: it was allowed and did not succeed. `Cancelled`: the answer was
+no longer wanted. `Disconnected`: there is no kernel to ask (any more). All derive from `PawangError`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Cancelled(PawangError):
 
 @dataclass(frozen=True)
 class Denial:
-    """"No" from the rules, as the kernel wrote it. The same call under the same contract is denied again."""
+    """ "No" from the rules, as the kernel wrote it. The same call under the same contract is denied again."""
 
     code: str
     """Stable, such as `D203`; the table stands in the protocol page."""
@@ -65,7 +65,7 @@ class Denial:
 
 @dataclass(frozen=True)
 class Failure:
-    """"It was allowed, and did not succeed.\""""
+    """ "It was allowed, and did not succeed.\""""
 
     code: str
     """Stable word: `not_found`, `timed_out`, `tool_crashed` …"""

@@ -5,8 +5,9 @@ Both answer in the same way: pieces of output as they are written, then how it e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from ._calls import Pending
 
@@ -34,7 +35,7 @@ class Completed:
 
 
 class Process:
-    """A program under way. Iterate for its output, or `wait()` for all of it. As a context it ends the program at the end."""
+    """A program under way. Iterate for its output, or `wait()` for all of it. As a context it stops the program."""
 
     def __init__(self, pending: Pending) -> None:
         self._pending = pending

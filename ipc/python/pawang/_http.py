@@ -7,17 +7,18 @@ answer where the server sends it back.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional, Union
 
 from ._calls import Pending
 from ._channel import Channel
 from ._errors import PawangError
 
-Headers = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
+Headers = Union[Mapping[str, str], Iterable[tuple[str, str]]]
 
 
 class Response:
-    """An answer whose head has arrived. Its body comes as it is asked for; as a context it drops the rest at the end."""
+    """An answer whose head has arrived. Its body comes as it is asked for; as a context it drops the rest."""
 
     def __init__(self, pending: Pending) -> None:
         self._pending = pending
@@ -29,7 +30,7 @@ class Response:
         self._early = first.data
         self.status = int(head["status"])
         """HTTP status, such as 200."""
-        self.headers: List[Tuple[str, str]] = [(str(name).lower(), str(value)) for name, value in head["headers"]]
+        self.headers: list[tuple[str, str]] = [(str(name).lower(), str(value)) for name, value in head["headers"]]
         """Names in lower case, in the order they came; a name may come twice."""
 
     def header(self, name: str) -> Optional[str]:
@@ -88,12 +89,12 @@ class Http:
     ) -> Response:
         """Sends one request and returns when the head of the answer is there.
 
-        `timeout` is in seconds, `max_bytes` bounds the answer's body (the tool's own bound, 8 MiB, where it is not given);
-        the request's `body` is at most 256 KiB. An HTTP status of 400 or more is an answer like any other.
+        `timeout` is in seconds, `max_bytes` bounds the answer's body (8 MiB where it is not given); the
+        request's `body` is at most 256 KiB. An HTTP status of 400 or more is an answer like any other.
         Raises `Denied`, `Failed` or `Disconnected`.
         """
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-        args: Dict[str, Any] = {"headers": [[name, value] for name, value in pairs]}
+        args: dict[str, Any] = {"headers": [[name, value] for name, value in pairs]}
         if timeout is not None:
             args["timeout_ms"] = max(1, round(timeout * 1000))
         if max_bytes is not None:

@@ -5,7 +5,7 @@ A key is names of `a-z`, `0-9`, `-` and `_`, with `/` between them: `reports/las
 
 from __future__ import annotations
 
-from typing import List, Optional, Union
+from typing import Optional, Union
 
 from ._channel import Channel
 from ._errors import Failed

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 from . import _wire as wire
 from ._calls import Pending, Result
@@ -33,7 +34,7 @@ class Run:
         stdin: bytes = b"",
         timeout: Optional[float] = None,
     ) -> Completed:
-        """Starts a program in a jail of its own and waits for its end. `argv` is never read by a shell; `timeout` is in seconds.
+        """Starts a program in a jail of its own and waits for its end. No shell reads `argv`; `timeout` is in seconds.
 
         An exit status other than 0 is an answer like any other. Raises `Denied`, `Failed` or `Disconnected`.
         """
@@ -47,12 +48,12 @@ class Run:
         stdin: bytes = b"",
         timeout: Optional[float] = None,
     ) -> Process:
-        """The same, for output that is wanted while it is written: `with run.start([...]) as process: for output in process: ...`"""
+        """The same, for output that is wanted while it is written: iterate over what is returned."""
         if isinstance(argv, str) or not argv:
             raise ValueError("argv is a list of words, the program first: ['git', 'status']")
         if any("\0" in word for word in argv):
             raise ValueError("a word of argv holds a NUL")
-        args: Dict[str, Any] = {}
+        args: dict[str, Any] = {}
         if cwd is not None:
             args["cwd"] = cwd
         if env is not None:
@@ -65,24 +66,39 @@ class Run:
         """Starts a helper under a smaller contract, cut from this run's own and paid from its gas."""
         return Process(self._channel.submit("run.spawn", name, {"contract": dict(contract), "args": list(args)}))
 
-    def info(self) -> Dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         """What the kernel says of this run: its id, its contract, its gas."""
         info = self._channel.submit("run.info").result().args
         return info if isinstance(info, dict) else {}
 
-    def methods(self) -> List[str]:
+    def methods(self) -> list[str]:
         """Names of all methods the kernel offers. Which of them the contract grants is another matter."""
         return sorted(self._channel.methods())
 
     def call(
-        self, method: str, resource: str = "", args: Any = None, data: bytes = b"", gas: int = 0, deadline: Optional[float] = None
+        self,
+        method: str,
+        resource: str = "",
+        args: Any = None,
+        data: bytes = b"",
+        gas: int = 0,
+        deadline: Optional[float] = None,
     ) -> Result:
-        """Any method, and its whole answer. `args` is JSON, `data` at most 256 KiB; `gas` is the most it may use (0: as much as the
-        run has), `deadline` is in seconds (None: the method's own). Raises `Denied`, `Failed`, `Cancelled` or `Disconnected`."""
+        """Any method, and its whole answer.
+
+        `args` is JSON, `data` at most 256 KiB; `gas` is the most it may use (0: as much as the run has), `deadline` is
+        in seconds (None: the method's own). Raises `Denied`, `Failed`, `Cancelled` or `Disconnected`.
+        """
         return self.submit(method, resource, args, data, gas, deadline).result()
 
     def submit(
-        self, method: str, resource: str = "", args: Any = None, data: bytes = b"", gas: int = 0, deadline: Optional[float] = None
+        self,
+        method: str,
+        resource: str = "",
+        args: Any = None,
+        data: bytes = b"",
+        gas: int = 0,
+        deadline: Optional[float] = None,
     ) -> Pending:
         """The same without waiting: several calls under way at once, answers in pieces, `cancel()`."""
         return self._channel.submit(method, resource, args, data, gas, deadline)

@@ -1,8 +1,8 @@
 """The bytes of the channel: frames, and the five messages inside them. No I/O.
 
 A frame is a `u32` length and that many bytes. A message is a `u32` tag, numbers of fixed width, then byte fields, each
-a `u64` length and its bytes; all little-endian. Every length is checked against its limit before it is used, and nothing
-may be left over. The golden vectors of `ipc/protocol/tests/vectors.json` hold this file and the Rust one to the same bytes.
+a `u64` length and its bytes; all little-endian. Every length is checked before it is used, and nothing may be left
+over. The golden vectors of `ipc/protocol/tests/vectors.json` hold this file and the Rust one to the same bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Dict, NamedTuple, Optional, Tuple, Type, Union
+from typing import NamedTuple, Optional, Union
 
 VERSION = 1
 VERSION_MIN = 1
@@ -45,7 +45,7 @@ class CancelReason(IntEnum):
 
 
 class WireError(Exception):
-    """Bytes that are not a frame or not a message. `kind` is one of: length, torn, malformed, trailing, too_long, unknown."""
+    """Not a frame or not a message. `kind` is one of: length, torn, malformed, trailing, too_long, unknown."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -108,10 +108,10 @@ Message = Union[Hello, Launch, Call, Reply, Cancel]
 
 
 class _Layout(NamedTuple):
-    kind: Type[Message]
+    kind: type[Message]
     head: struct.Struct
-    numbers: Tuple[str, ...]
-    fields: Tuple[Tuple[str, int], ...]
+    numbers: tuple[str, ...]
+    fields: tuple[tuple[str, int], ...]
 
 
 # One line per message, in the order of its tag: the numbers behind the tag, then the byte fields with their limits.
@@ -132,13 +132,13 @@ _LAYOUTS = (
     ),
     _Layout(Cancel, struct.Struct("<IQB"), ("id", "reason"), ()),
 )
-_TAGS: Dict[Type[Message], int] = {layout.kind: tag for tag, layout in enumerate(_LAYOUTS)}
+_TAGS: dict[type[Message], int] = {layout.kind: tag for tag, layout in enumerate(_LAYOUTS)}
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
 
 def encode(message: Message) -> bytes:
-    """The message as a whole frame, length word included. Raises `WireError` of kind too_long or unknown, or `struct.error`."""
+    """The message as a whole frame, length word included. Raises `WireError` of kind too_long or unknown."""
     tag = _TAGS[type(message)]
     layout = _LAYOUTS[tag]
     parts = [layout.head.pack(tag, *(getattr(message, name) for name in layout.numbers))]
@@ -152,7 +152,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(frame: bytes) -> Message:
-    """Reads the content of one frame, without its length word. Raises `WireError` for anything but exactly one message."""
+    """Reads one frame without its length word. Raises `WireError` for anything but exactly one message."""
     if len(frame) < 4:
         raise WireError("malformed", "the frame ends inside the tag")
     (tag,) = _U32.unpack_from(frame)
@@ -170,7 +170,7 @@ def decode(frame: bytes) -> Message:
     return _checked(layout, values)
 
 
-def _take(frame: bytes, position: int, name: str) -> Tuple[bytes, int]:
+def _take(frame: bytes, position: int, name: str) -> tuple[bytes, int]:
     start = position + 8
     if len(frame) < start:
         raise WireError("malformed", f"the frame ends inside the length of {name}")
@@ -180,7 +180,7 @@ def _take(frame: bytes, position: int, name: str) -> Tuple[bytes, int]:
     return frame[start : start + length], start + length
 
 
-def _checked(layout: _Layout, values: Dict[str, object]) -> Message:
+def _checked(layout: _Layout, values: dict[str, object]) -> Message:
     if "more" in values:
         if values["more"] not in (0, 1):
             raise WireError("malformed", f"more is {values['more']}, neither 0 nor 1")

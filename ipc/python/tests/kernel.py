@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 from types import TracebackType
-from typing import Any, Callable, List, Optional, Type
+from typing import Any, Callable, Optional
 
 from pawang import Run
 from pawang import _wire as wire
@@ -77,7 +77,7 @@ class Running:
         self._near, far = socket.socketpair()
         self.kernel = Kernel(far)
         self.run = Run(self._near.fileno())
-        self._errors: List[BaseException] = []
+        self._errors: list[BaseException] = []
         self._thread = threading.Thread(target=self._follow, args=(script,))
 
     def _follow(self, script: Callable[[Kernel], None]) -> None:
@@ -92,7 +92,7 @@ class Running:
         return self.run
 
     def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self._near.close()
         self._thread.join(10)
@@ -101,9 +101,9 @@ class Running:
             raise self._errors[0] from error
 
 
-def drain(kernel: Kernel) -> List[wire.Message]:
+def drain(kernel: Kernel) -> list[wire.Message]:
     """Everything until the client closes."""
-    messages: List[wire.Message] = []
+    messages: list[wire.Message] = []
     try:
         while True:
             messages.append(kernel.receive())

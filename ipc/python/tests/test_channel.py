@@ -7,13 +7,13 @@ import socket
 import tempfile
 import threading
 import unittest
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from pawang import Cancelled, Denied, Disconnected, Failed, PawangError, Run
 from pawang import _wire as wire
 from tests.kernel import METHODS, Kernel, Running, drain
 
-DENIAL: Dict[str, Any] = {
+DENIAL: dict[str, Any] = {
     "code": "D203",
     "call": "fs.read",
     "resource": "/etc/shadow",
@@ -121,7 +121,7 @@ class Calls(unittest.TestCase):
             kernel.reply(call)
             self.assertEqual(drain(kernel), [])
 
-        attempts: List[Callable[[Run], object]] = [
+        attempts: list[Callable[[Run], object]] = [
             lambda run: run.call("fs.read", "a" * (wire.RESOURCE_MAX + 1)),
             lambda run: run.call("fs.read", "/a", "a" * wire.ARGS_MAX),
             lambda run: run.call("fs.read", "/a", data=bytes(wire.DATA_MAX + 1)),
@@ -169,6 +169,7 @@ class Calls(unittest.TestCase):
 
     def test_f53_a_reply_to_a_call_never_made_ends_the_channel(self) -> None:
         for number in (0, 2, 1 << 63):
+
             def script(kernel: Kernel) -> None:
                 kernel.hello()
                 kernel.call("fs.read")
@@ -189,7 +190,7 @@ class Calls(unittest.TestCase):
                 kernel.reply(call, None, call.data)
             self.assertEqual(ids, list(range(1, 8 * 50 + 1)), "ids grow and are never used twice")
 
-        wrong: List[str] = []
+        wrong: list[str] = []
 
         def worker(run: Run, name: str) -> None:
             for number in range(50):
@@ -225,7 +226,7 @@ class Calls(unittest.TestCase):
                 pending.result()
 
     def test_the_257th_call_waits_until_one_is_over(self) -> None:
-        seen: List[int] = []
+        seen: list[int] = []
 
         def script(kernel: Kernel) -> None:
             kernel.hello()
@@ -300,7 +301,7 @@ class Ending(unittest.TestCase):
 
     def test_every_waiting_thread_learns_of_the_end(self) -> None:
         barrier = threading.Barrier(5)
-        ends: List[str] = []
+        ends: list[str] = []
 
         def script(kernel: Kernel) -> None:
             kernel.hello()
@@ -332,6 +333,7 @@ class Ending(unittest.TestCase):
             wire.encode(wire.Cancel(1, 0)): "a Cancel is not for an automation",
         }
         for stream, reason in cases.items():
+
             def script(kernel: Kernel) -> None:
                 kernel.hello()
                 kernel.call("fs.read")

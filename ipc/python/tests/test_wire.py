@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unittest
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 from pawang import Denial, Failure
 from pawang import _wire as wire
@@ -20,7 +20,7 @@ def content(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
-def message(fields: Dict[str, Any]) -> wire.Message:
+def message(fields: dict[str, Any]) -> wire.Message:
     named = {name: content(value) for name, value in fields.items() if name != "type"}
     made: wire.Message = KINDS[fields["type"]](**named)
     return made
