@@ -107,6 +107,12 @@ impl Done {
         Ok(Self { args, ..Self::default() })
     }
 
+    /// JSON that exists already, passed on as it is.
+    #[must_use]
+    pub fn raw(args: impl Into<Vec<u8>>) -> Self {
+        Self { args: args.into(), ..Self::default() }
+    }
+
     /// The same, with raw content beside it.
     #[must_use]
     pub fn and_data(mut self, data: impl Into<Vec<u8>>) -> Self {
