@@ -13,6 +13,7 @@ from ._errors import Cancelled, Denial, Denied, Disconnected, Failed, Failure, P
 from ._exec import Completed, Output, Process
 from ._fs import Entry, Stat
 from ._http import Response
+from ._memory import Key
 from ._run import Run
 
 run = Run()
@@ -27,6 +28,7 @@ __all__ = [
     "Entry",
     "Failed",
     "Failure",
+    "Key",
     "Output",
     "PawangError",
     "Pending",

@@ -5,10 +5,20 @@ A key is names of `a-z`, `0-9`, `-` and `_`, with `/` between them: `reports/las
 
 from __future__ import annotations
 
-from typing import Optional, Union
+import builtins
+import json
+from typing import NamedTuple, Optional, Union
 
 from ._channel import Channel
 from ._errors import Failed
+
+
+class Key(NamedTuple):
+    """A key that has a value."""
+
+    name: str
+    size: int
+    """Bytes of the value."""
 
 
 class Memory:
@@ -33,3 +43,8 @@ class Memory:
     def remove(self, key: str) -> None:
         """Forgets a key. Raises `Failed` with code not_found where there is none."""
         self._channel.submit("memory.remove", key).result()
+
+    def list(self, below: str) -> builtins.list[Key]:
+        """The keys at or below this one, such as `reports`, sorted."""
+        lines = self._channel.submit("memory.list", below).result().data.splitlines()
+        return [Key(str(fields["key"]), int(fields["size"])) for fields in map(json.loads, lines)]

@@ -6,7 +6,7 @@ import unittest
 from pathlib import PurePosixPath
 from typing import Any, Callable
 
-from pawang import Completed, Entry, Failed, Output, PawangError, Run, Stat
+from pawang import Completed, Entry, Failed, Key, Output, PawangError, Run, Stat
 from pawang import _wire as wire
 from tests.kernel import Kernel, Running
 
@@ -156,6 +156,9 @@ class Services(unittest.TestCase):
         self.check(("memory.read", "a/b", b"", b""), [(None, b"value")], lambda run: run.memory.get("a/b"), b"value")
         self.check(("memory.write", "a", b"", b"x"), [(None, b"")], lambda run: run.memory.set("a", "x"), None)
         self.check(("memory.remove", "a", b"", b""), [(None, b"")], lambda run: run.memory.remove("a"), None)
+        pieces: list[tuple[Any, bytes]] = [(None, b'{"key":"a/b","size":3}\n{"key":"a/c","size":0}\n'), (None, b"")]
+        keys = [Key("a/b", 3), Key("a/c", 0)]
+        self.check(("memory.list", "a", b"", b""), pieces, lambda run: run.memory.list("a"), keys)
 
     def test_a_key_that_is_not_there_is_none_to_get_and_an_error_to_remove(self) -> None:
         def script(kernel: Kernel) -> None:
