@@ -42,7 +42,8 @@ impl Link {
     /// # Errors
     /// [`Lost`] where the channel is not there, or the kernel speaks another version or to another kind of process.
     pub(crate) fn open(role: Role, client: &str, plugin: Option<&str>) -> Result<(Self, KernelHello), Lost> {
-        let channel = Arc::new(channel::take()?);
+        let is_wanted = if role == Role::Automation { channel::is_socket } else { |_: &OwnedFd| true };
+        let channel = Arc::new(channel::take(is_wanted)?);
         let mut incoming = FrameBuffer::default();
         let (version, hello) = read_hello(&channel, &mut incoming)?;
         let version = choose_version(version, hello.version_min)?;

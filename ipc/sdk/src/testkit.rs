@@ -139,7 +139,11 @@ impl Answer {
     }
 
     /// Itself, after making sure that it went well.
-    #[must_use]
+    #[allow(
+        clippy::must_use_candidate,
+        clippy::return_self_not_must_use,
+        reason = "often only the check is wanted"
+    )]
     pub fn ok(self) -> Self {
         assert_eq!(self.status, Status::Ok, "expected success, got {:?}", self.args);
         self
