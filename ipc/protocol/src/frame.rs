@@ -22,7 +22,32 @@ pub enum FrameError {
     Torn(usize),
 }
 
+/// Cuts the first frame off `stream`: its content and what follows it, or `None` where it is not all there yet.
+///
+/// # Errors
+/// [`FrameError::Length`]; the stream is then unusable.
+pub fn split(stream: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+    let Some((word, rest)) = stream.split_first_chunk::<4>() else { return Ok(None) };
+    let word = u32::from_le_bytes(*word);
+    match usize::try_from(word) {
+        Ok(length) if (FRAME_MIN..=FRAME_MAX).contains(&length) => Ok(rest.split_at_checked(length)),
+        _ => Err(FrameError::Length(word)),
+    }
+}
+
 impl FrameBuffer {
+    /// Whether nothing is left of what was received.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    /// Gives memory back that a large frame left behind. For buffers of connections that fall silent.
+    pub fn shrink(&mut self) {
+        self.make_room();
+        self.bytes.shrink_to(4096);
+    }
+
     /// Appends what a read brought.
     pub fn extend(&mut self, received: &[u8]) {
         self.make_room();
@@ -40,16 +65,10 @@ impl FrameBuffer {
     /// # Errors
     /// [`FrameError::Length`]; the stream is then unusable.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        let Some(length) = self.length()? else { return Ok(None) };
-        let begin = self.start.saturating_add(4);
-        let end = begin.saturating_add(length);
-        match self.bytes.get(begin..end) {
-            Some(frame) => {
-                self.start = end;
-                Ok(Some(frame))
-            }
-            None => Ok(None),
-        }
+        let stream = self.bytes.get(self.start..).unwrap_or_default();
+        let Some((frame, _)) = split(stream)? else { return Ok(None) };
+        self.start = self.start.saturating_add(4).saturating_add(frame.len());
+        Ok(Some(frame))
     }
 
     /// To be asked at the end of the stream.
@@ -60,16 +79,6 @@ impl FrameBuffer {
         match self.bytes.len().saturating_sub(self.start) {
             0 => Ok(()),
             left => Err(FrameError::Torn(left)),
-        }
-    }
-
-    fn length(&self) -> Result<Option<usize>, FrameError> {
-        let word: Option<[u8; 4]> =
-            self.bytes.get(self.start..self.start.saturating_add(4)).and_then(|w| w.try_into().ok());
-        let Some(word) = word.map(u32::from_le_bytes) else { return Ok(None) };
-        match usize::try_from(word) {
-            Ok(length) if (FRAME_MIN..=FRAME_MAX).contains(&length) => Ok(Some(length)),
-            _ => Err(FrameError::Length(word)),
         }
     }
 
