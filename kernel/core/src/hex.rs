@@ -1,0 +1,45 @@
+//! Hexadecimal with one spelling: lower case, two digits a byte, nothing around it.
+//!
+//! Digests, keys and serials are compared as text in places, so an upper-case digit is refused, not folded.
+
+/// `bytes` in lower-case hex.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |&digit| char::from(digit));
+    bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Exactly `N` bytes from exactly `2 * N` lower-case digits; `None` for anything else.
+pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0_u8; N];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+    }
+    Some(bytes)
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, encode};
+
+    #[test]
+    fn every_byte_survives_and_only_one_spelling_is_read() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(decode::<256>(&encode(&all)).map(Vec::from), Some(all));
+        for bad in ["", "0", "0g", "0A", "AA", " 00", "00 ", "000", "0x00", "é"] {
+            assert_eq!(decode::<1>(bad), None, "{bad:?}");
+        }
+    }
+}
