@@ -1,0 +1,4 @@
+//! The probe: one hostile act per sub-command.
+fn main() {
+    println!("hello");
+}
