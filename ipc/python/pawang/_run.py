@@ -33,12 +33,14 @@ class Run:
         env: Optional[Mapping[str, str]] = None,
         stdin: bytes = b"",
         timeout: Optional[float] = None,
+        max_bytes: Optional[int] = None,
     ) -> Completed:
         """Starts a program in a jail of its own and waits for its end. No shell reads `argv`; `timeout` is in seconds.
 
-        An exit status other than 0 is an answer like any other. Raises `Denied`, `Failed` or `Disconnected`.
+        `max_bytes` bounds its output (16 MiB where it is not given): a program that writes more is stopped, and the
+        call fails. An exit status other than 0 is an answer like any other. Raises `Denied`, `Failed` or `Disconnected`.
         """
-        return self.start(argv, cwd, env, stdin, timeout).wait()
+        return self.start(argv, cwd, env, stdin, timeout, max_bytes).wait()
 
     def start(
         self,
@@ -47,6 +49,7 @@ class Run:
         env: Optional[Mapping[str, str]] = None,
         stdin: bytes = b"",
         timeout: Optional[float] = None,
+        max_bytes: Optional[int] = None,
     ) -> Process:
         """The same, for output that is wanted while it is written: iterate over what is returned."""
         if isinstance(argv, str) or not argv:
@@ -60,6 +63,8 @@ class Run:
             args["env"] = dict(env)
         if timeout is not None:
             args["timeout_ms"] = max(1, round(timeout * 1000))
+        if max_bytes is not None:
+            args["max_bytes"] = max_bytes
         return Process(self._channel.submit("exec.run", "\0".join(argv), args or None, stdin))
 
     def spawn(self, name: str, contract: Mapping[str, Any], args: Sequence[str] = ()) -> Process:

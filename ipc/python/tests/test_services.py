@@ -123,10 +123,10 @@ class Services(unittest.TestCase):
         pieces = [({"fd": 1}, b"out"), ({"fd": 2}, b"err"), ({"fd": 1}, b"put"), ({"exit": 3, "signal": None}, b"")]
         done = Completed(3, None, b"output", b"err", 5)
         self.check(("exec.run", "git\0status", b"", b""), pieces, lambda run: run.exec(["git", "status"]), done)
-        args = b'{"cwd":"/w","env":{"A":"1"},"timeout_ms":2000}'
+        args = b'{"cwd":"/w","env":{"A":"1"},"timeout_ms":2000,"max_bytes":9}'
         given = ("exec.run", "cat", args, b"in")
         killed = [({"exit": None, "signal": 9}, b"")]
-        act: Callable[[Run], Any] = lambda run: run.exec(("cat",), "/w", {"A": "1"}, b"in", 2)
+        act: Callable[[Run], Any] = lambda run: run.exec(("cat",), "/w", {"A": "1"}, b"in", 2, 9)
         self.check(given, killed, act, Completed(None, 9, b"", b"", 5))
         streamed = [Output(1, b"out"), Output(2, b"err"), Output(1, b"put")]
         self.check(
