@@ -3,7 +3,7 @@
 //! Whatever happens to it, the call is answered exactly once: dropping it unfinished answers with a failure. It
 //! works with any runtime or none: waiting for cancellation is a plain `poll` function.
 
-use crate::call::{Outcome, Unfinished};
+use crate::call::{Done, Outcome, Unfinished};
 use crate::error::Lost;
 use crate::outbox::Outbox;
 use crate::replies::{chunks, send_last, send_part};
@@ -67,6 +67,14 @@ impl Detached {
             return Err(Unfinished::Cancelled);
         }
         send_part(&self.out, self.id, args, data)
+    }
+
+    /// Streams one part that was put together as a result; gas declared in it is not sent before the end.
+    ///
+    /// # Errors
+    /// As [`Self::part`].
+    pub fn done_part(&mut self, done: Done) -> Result<(), Unfinished> {
+        self.part(&done.args, &done.data)
     }
 
     /// Ready once the call is cancelled. Wakes the task that polled last.
