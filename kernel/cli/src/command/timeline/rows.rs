@@ -1,0 +1,202 @@
+//! From records to the rows of a timeline: pure, one record at a time, so that `--follow` and the whole table agree.
+//!
+//! A call is one row, from its `call` record to its `settle`; CPU time is summed into one row; a nested call's gas is
+//! part of its parent's and stands in brackets.
+
+use pawang_core::record::{Entry, Record};
+use pawang_core::run::{Outcome, RunId};
+use pawang_protocol::Gas;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How a row ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Not ended yet, or not before the run did.
+    Open,
+    /// Done.
+    Ok,
+    /// Refused, with the code.
+    Denied(String),
+    /// Allowed, and went wrong; with the reason.
+    Failed(String),
+    /// Ended before it was done; with the reason.
+    Cancelled(String),
+    /// Not a call: something worth telling.
+    Told,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Unix ms.
+    pub at_ms: u64,
+    /// Number of the call; what `explain RUN:N` takes.
+    pub call: Option<u64>,
+    /// The call it is nested in.
+    pub parent: Option<u64>,
+    /// Method, or what is told.
+    pub method: String,
+    /// Canonical resource.
+    pub resource: String,
+    /// Bytes moved, both ways.
+    pub bytes: u64,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Gas spent.
+    pub gas: Option<Gas>,
+    /// Gas left in the run's account afterwards.
+    pub left: Option<Gas>,
+    /// How long it took, in µs.
+    pub took_us: Option<u64>,
+    /// Names of secrets put in.
+    pub secrets: Vec<String>,
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ending {
+    /// How.
+    pub outcome: Outcome,
+    /// Exit status of the program.
+    pub exit: Option<i32>,
+    /// Gas of the contract spent.
+    pub spent: Gas,
+    /// How long it ran, in ms.
+    pub took_ms: u64,
+    /// One sentence more.
+    pub detail: String,
+}
+
+/// The timeline of one run, as far as its records were seen.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Timeline {
+    /// The run.
+    pub run: Option<RunId>,
+    /// Name of its contract.
+    pub name: String,
+    /// When it began, unix ms.
+    pub start_ms: u64,
+    /// Rows in the order their calls began.
+    pub rows: Vec<Row>,
+    /// CPU time charged, in ms.
+    pub cpu_ms: u64,
+    /// Gas charged for it.
+    pub cpu_gas: Gas,
+    /// Records seen.
+    pub records: u64,
+    /// How it ended; absent while it is alive.
+    pub ending: Option<Ending>,
+    /// Rows not ended, by call number.
+    #[serde(skip)]
+    open: BTreeMap<u64, usize>,
+}
+
+impl Timeline {
+    /// Takes the next record. Returns the row it completed, if it completed one.
+    pub fn push(&mut self, record: Record) -> Option<&Row> {
+        self.records = self.records.saturating_add(1);
+        if self.start_ms == 0 {
+            self.start_ms = record.t;
+        }
+        match record.entry {
+            Entry::Start { run, name, .. } => {
+                self.run = Some(run);
+                self.name = name;
+                self.start_ms = record.t;
+                None
+            }
+            Entry::Call { call, parent, method, resource, sent, secrets, .. } => {
+                self.open.insert(call, self.rows.len());
+                self.rows.push(Row {
+                    call: Some(call),
+                    parent,
+                    bytes: sent,
+                    secrets,
+                    verdict: Verdict::Open,
+                    ..told(record.t, &method, resource)
+                });
+                None
+            }
+            Entry::Settle { call, status, spent, received, took_us, left, .. } => {
+                let row = self.open.remove(&call).and_then(|index| self.rows.get_mut(index))?;
+                row.verdict = verdict(&status);
+                row.bytes = row.bytes.saturating_add(received);
+                (row.gas, row.left, row.took_us) = (Some(spent), Some(left), Some(took_us));
+                Some(row)
+            }
+            Entry::Deny { call, spent, denial, .. } => self.add(Row {
+                call: Some(call),
+                verdict: Verdict::Denied(denial.code.to_string()),
+                gas: Some(spent),
+                left: Some(denial.gas_left),
+                ..told(record.t, &denial.call, denial.resource)
+            }),
+            Entry::Cpu { ms, spent, .. } => {
+                self.cpu_ms = self.cpu_ms.saturating_add(ms);
+                self.cpu_gas = self.cpu_gas.saturating_add(spent);
+                None
+            }
+            Entry::Warn { spent, granted, .. } => {
+                self.add(told(record.t, "⚠ gas 80 %", format!("{spent} of {granted} spent")))
+            }
+            Entry::Fault { who, what, .. } => self.add(told(record.t, "✗ fault", format!("{who}: {what}"))),
+            Entry::Tool { tool, crashes, .. } if crashes > 0 => {
+                self.add(told(record.t, "! restart", format!("{tool}, crashed {crashes} times so far")))
+            }
+            Entry::End { outcome, exit, spent, took_ms, detail, .. } => {
+                self.ending = Some(Ending { outcome, exit, spent, took_ms, detail });
+                None
+            }
+            // Movements of gas that the rows above already show, and what is not of a run.
+            _ => None,
+        }
+    }
+
+    /// Gas charged by method, dearest first; the calls of each, and the refused ones of all under `denied`.
+    #[must_use]
+    pub fn gas_by_method(&self) -> Vec<(String, u64, Gas)> {
+        let mut sums: BTreeMap<&str, (u64, Gas)> = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.call.is_some() && row.parent.is_none()) {
+            let key = if matches!(row.verdict, Verdict::Denied(_)) { "denied" } else { &row.method };
+            let (calls, gas) = sums.entry(key).or_default();
+            *calls = calls.saturating_add(1);
+            *gas = gas.saturating_add(row.gas.unwrap_or(Gas::ZERO));
+        }
+        let mut rows: Vec<_> = sums.into_iter().map(|(m, (calls, gas))| (m.to_owned(), calls, gas)).collect();
+        rows.sort_by_key(|(_, _, gas)| std::cmp::Reverse(*gas));
+        rows
+    }
+
+    fn add(&mut self, row: Row) -> Option<&Row> {
+        self.rows.push(row);
+        self.rows.last()
+    }
+}
+
+/// A row that is no call.
+fn told(at_ms: u64, method: &str, resource: String) -> Row {
+    Row {
+        at_ms,
+        call: None,
+        parent: None,
+        method: method.to_owned(),
+        resource,
+        bytes: 0,
+        verdict: Verdict::Told,
+        gas: None,
+        left: None,
+        took_us: None,
+        secrets: Vec::new(),
+    }
+}
+
+/// The status of a `settle` record: `ok`, `failed: code`, `cancelled: reason`.
+fn verdict(status: &str) -> Verdict {
+    match status.split_once(": ").map_or((status, ""), |(word, rest)| (word, rest)) {
+        ("ok", _) => Verdict::Ok,
+        ("cancelled", reason) => Verdict::Cancelled(reason.to_owned()),
+        (_, reason) => Verdict::Failed(reason.to_owned()),
+    }
+}
