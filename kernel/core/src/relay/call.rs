@@ -395,7 +395,7 @@ impl Relay {
     }
 
     /// The peer of a tool of a run, asking for its start where it is not alive.
-    fn tool(&mut self, id: RunId, plugin: &'static str, out: &mut Vec<Effect>) -> PeerId {
+    pub(super) fn tool(&mut self, id: RunId, plugin: &'static str, out: &mut Vec<Effect>) -> PeerId {
         let known = self.runs.get(&id).and_then(|run| run.tool(plugin)).unwrap_or_default();
         if let Some(peer) = known.peer {
             return peer;

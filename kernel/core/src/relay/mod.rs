@@ -18,6 +18,7 @@ mod reply;
 pub use call::Inbound;
 pub use effect::{Body, Effect};
 pub use flight::{ARGS_FREE, moved};
+pub use life::{Finish, Launch};
 pub use reply::Answer;
 
 use crate::contract::Verified;

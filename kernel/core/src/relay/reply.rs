@@ -68,6 +68,12 @@ impl Relay {
         self.flights.contains_key(&id)
     }
 
+    /// Who made a call that is in flight.
+    #[must_use]
+    pub fn caller(&self, id: u64) -> Option<PeerId> {
+        self.flights.get(&id).map(|flight| flight.caller)
+    }
+
     /// The caller no longer wants an answer.
     pub fn cancel(&mut self, now: Now, from: PeerId, caller_id: u64, out: &mut Vec<Effect>) {
         let number = self.peer(from).and_then(|peer| {

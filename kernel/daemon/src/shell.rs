@@ -1,0 +1,224 @@
+//! The tasks around the kernel: reading peers, draining slow ones, deadlines, CPU clocks, the log's recovery.
+//!
+//! Each task borrows the kernel for one wake-up at a time and ends it with [`settle`].
+
+use crate::conn::{Conn, Sent};
+use crate::kernel::{Kernel, Shared, Work};
+use crate::{cpu, life, served};
+use pawang_core::relay::{Effect, Fault};
+use pawang_core::run::{PeerId, RunId};
+use pawang_protocol::frame;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::task::spawn_local;
+
+/// Bytes taken from a peer at once: 64 largest small calls, and room for what follows a large one.
+const READ_MAX: usize = 64 << 10;
+/// How often a log that cannot be written is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Ends a wake-up: writes the records, sends the outputs, hands on what needs a task of its own.
+pub fn settle(shared: &Shared) {
+    let work = shared.borrow_mut().flush();
+    for work in work {
+        match work {
+            Work::Chore(effect) => chore(shared, effect),
+            Work::Drain(peer) => drop(spawn_local(drain(Rc::clone(shared), peer))),
+            Work::RetryLog => drop(spawn_local(retry_log(Rc::clone(shared)))),
+            Work::Rotate => rotate(shared),
+        }
+    }
+}
+
+fn chore(shared: &Shared, effect: Effect) {
+    match effect {
+        Effect::StartTool { run, peer, plugin, delay_ms, crashes } => {
+            drop(spawn_local(life::start_tool(Rc::clone(shared), run, peer, plugin, delay_ms, crashes)));
+        }
+        Effect::Serve { run, id, method, resource } => served::serve(shared, run, id, method, resource),
+        Effect::CancelServed { id } => served::cancel(shared, id),
+        Effect::Kill { peer } => life::kill_tool(shared, peer),
+        Effect::EndRun { run, .. } => life::end(shared, run),
+        Effect::CheckCpu { run, .. } => {
+            if let Some(run) = shared.borrow().runs.get(&run) {
+                run.changed.notify_waiters();
+            }
+        }
+        Effect::Record(_) | Effect::Forward { .. } | Effect::Answer { .. } | Effect::Cancel { .. } => {}
+    }
+}
+
+/// Reads one peer until its channel ends.
+pub async fn read_peer(shared: Shared, peer: PeerId, stream: Rc<UnixStream>) {
+    let mut buffer = vec![0; 0];
+    loop {
+        loop {
+            let wait = shared.borrow_mut().must_wait_for(peer);
+            match wait {
+                Some(room) => room.notified().await,
+                None => break,
+            }
+        }
+        if stream.readable().await.is_err() {
+            break;
+        }
+        buffer.resize(READ_MAX, 0);
+        let outcome = match stream.try_read(&mut buffer) {
+            Ok(0) => Err(None),
+            Ok(count) => received(&mut shared.borrow_mut(), peer, buffer.get(..count).unwrap_or_default())
+                .map_err(Some),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => Err(None),
+        };
+        // An idle connection keeps no buffer.
+        if buffer.len() >= READ_MAX && shared.borrow().relay.runs().count() > 64 {
+            buffer = Vec::new();
+        }
+        if let Err(end) = outcome {
+            ended(&shared, peer, end);
+            settle(&shared);
+            return;
+        }
+        settle(&shared);
+    }
+    ended(&shared, peer, None);
+    settle(&shared);
+}
+
+/// Handles every whole frame of what was received; what is left over waits in the channel's buffer.
+fn received(kernel: &mut Kernel, peer: PeerId, bytes: &[u8]) -> Result<(), Fault> {
+    let Some(conn) = kernel.conn(peer) else { return Err(Fault("its channel is closed".to_owned())) };
+    if !conn.input.is_empty() {
+        return received_in_parts(kernel, peer, bytes);
+    }
+    let mut rest = bytes;
+    while let Some((frame, after)) = frame::split(rest).map_err(|error| Fault(error.to_string()))? {
+        kernel.frame(peer, frame)?;
+        rest = after;
+    }
+    if let Some(conn) = kernel.conn(peer).filter(|_| !rest.is_empty()) {
+        conn.input.extend(rest);
+    }
+    Ok(())
+}
+
+fn received_in_parts(kernel: &mut Kernel, peer: PeerId, bytes: &[u8]) -> Result<(), Fault> {
+    let Some(conn) = kernel.conn(peer) else { return Ok(()) };
+    let mut input = std::mem::take(&mut conn.input);
+    input.extend(bytes);
+    while let Some(frame) = input.next_frame().map_err(|error| Fault(error.to_string()))? {
+        kernel.frame(peer, frame)?;
+    }
+    if input.is_empty() {
+        input.shrink();
+    }
+    if let Some(conn) = kernel.conn(peer) {
+        conn.input = input;
+    }
+    Ok(())
+}
+
+/// The channel ended: in order, or by a fault of the peer.
+fn ended(shared: &Shared, peer: PeerId, fault: Option<Fault>) {
+    let mut kernel = shared.borrow_mut();
+    let torn =
+        kernel.conn(peer).and_then(|conn| conn.input.finish().err()).map(|torn| Fault(torn.to_string()));
+    let now = kernel.clock.now();
+    match fault.or(torn) {
+        Some(fault) => kernel.event(|relay, out| relay.fault(now, peer, &fault, out)),
+        None => kernel.event(|relay, out| relay.peer_gone(now, peer, out)),
+    }
+    kernel.disconnect(peer);
+}
+
+async fn drain(shared: Shared, peer: PeerId) {
+    loop {
+        let Some(stream) = shared.borrow_mut().conn(peer).map(|conn| conn.stream()) else { return };
+        if stream.writable().await.is_err() {
+            return;
+        }
+        let mut kernel = shared.borrow_mut();
+        let Some(conn) = kernel.conn(peer) else { return };
+        let sent = conn.send();
+        if !conn.is_congested() {
+            conn.room.notify_waiters();
+        }
+        if matches!(sent, Sent::All | Sent::Gone) {
+            return;
+        }
+    }
+}
+
+async fn retry_log(shared: Shared) {
+    while shared.borrow().log_trouble.is_some() {
+        tokio::time::sleep(RETRY).await;
+        settle(&shared);
+    }
+}
+
+fn rotate(shared: &Shared) {
+    let mut kernel = shared.borrow_mut();
+    if let Err(error) = kernel.log.rotate() {
+        eprintln!("pawangd: level=error what=\"no new log segment\" error={error:?}");
+        return;
+    }
+    let snapshot = kernel.snapshot();
+    kernel.record(snapshot);
+}
+
+/// Ends calls past their deadline. Sleeps until the next one; a new first one wakes it.
+pub async fn deadlines(shared: Shared) {
+    let moved = Rc::clone(&shared.borrow().deadline_moved);
+    loop {
+        let wait = {
+            let mut kernel = shared.borrow_mut();
+            let now = kernel.clock.us();
+            kernel.next_deadline().map(|at| at.saturating_sub(now))
+        };
+        match wait {
+            None => moved.notified().await,
+            Some(us) if us > 0 => {
+                // A deadline that is met by its reply leaves an early wake-up, not a late one.
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_micros(us.max(1_000))) => {}
+                    () = moved.notified() => {}
+                }
+            }
+            Some(_) => {
+                let now = shared.borrow_mut().clock.now();
+                shared.borrow_mut().event(|relay, out| relay.tick(now, out));
+                settle(&shared);
+            }
+        }
+    }
+}
+
+/// Charges a run for its CPU time until it ends.
+pub async fn meter(shared: Shared, run: RunId) {
+    let cpus = cpu::processors();
+    let mut wait_ms = 4;
+    loop {
+        let Some(changed) = shared.borrow().runs.get(&run).map(|run| Rc::clone(&run.changed)) else { return };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+            () = changed.notified() => {}
+        }
+        let used = life::cpu_ms(&shared.borrow(), run);
+        let next = shared.borrow_mut().event(|relay, out| relay.cpu(run, used, cpus, out));
+        settle(&shared);
+        match next {
+            Some(ms) => wait_ms = ms,
+            None => return,
+        }
+    }
+}
+
+/// A pair of connected streams: the kernel's end as a channel, the other for a child.
+pub fn channel() -> io::Result<(Conn, Rc<UnixStream>, std::os::fd::OwnedFd)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let stream = Rc::new(UnixStream::from_std(ours)?);
+    Ok((Conn::new(Rc::clone(&stream)), stream, theirs.into()))
+}
