@@ -62,12 +62,13 @@ impl Trouble {
 /// The exit code of a failure the daemon reports. What is not listed is a plain failure.
 fn exit_of(code: &str) -> Exit {
     match code {
-        "not_found" | "no_such_run" | "no_such_contract" | "no_such_secret" | "ambiguous" => Exit::NotFound,
-        "denied" | "not_owner" => Exit::Denied,
-        "below_floor" => Exit::BelowFloor,
-        "io" | "log_full" | "log_broken" | "internal" | "launch_failed" | "busy" | "timed_out"
-        | "stopped" => Exit::Failed,
-        "vault_locked" | "wrong_passphrase" | "bad_request" | "malformed" => Exit::Refused,
+        _ if code.starts_with("no_such_") => Exit::NotFound,
+        "ambiguous" | "too_short" | "gone" => Exit::NotFound,
+        "not_a_program" | "bad_path" | "bad_cwd" | "bad_env" | "runtime" => Exit::Refused,
+        "bad_passphrase" | "bad_trust_store" | "bad_secret_name" | "too_large" | "vault_locked" => {
+            Exit::Refused
+        }
+        "log_broken" => Exit::LogBroken,
         _ if CONTRACT_CODES.contains(&code) => Exit::Refused,
         _ => Exit::Failed,
     }
@@ -108,7 +109,8 @@ const CONTRACT_CODES: &[&str] = &[
     "not_canonical",
     "revoked",
     "used_up",
-    "spent",
+    "out_of_gas",
+    "not_admitted",
 ];
 
 impl fmt::Display for Trouble {
@@ -130,3 +132,33 @@ fn lines(text: &str) -> String {
 }
 
 impl std::error::Error for Trouble {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, Trouble};
+    use pawang_protocol::Failure;
+
+    #[test]
+    fn an_error_is_what_why_and_what_to_try() {
+        let trouble = Trouble::new(Exit::Failed, "cannot do it").why("one\ntwo\x1b[2J").hint("another way");
+        assert_eq!(trouble.to_string(), "cannot do it\n  why: one\n       two\\x1b[2J\n  try: another way");
+        assert_eq!(Trouble::new(Exit::Failed, "cannot do it").to_string(), "cannot do it");
+    }
+
+    #[test]
+    fn what_the_daemon_refuses_keeps_its_word_and_gets_an_exit_code() {
+        for (code, exit) in [
+            ("tampered", Exit::Refused),
+            ("used_up", Exit::Refused),
+            ("no_such_run", Exit::NotFound),
+            ("log_unwritable", Exit::Failed),
+            ("log_broken", Exit::LogBroken),
+            ("something_new", Exit::Failed),
+        ] {
+            let trouble =
+                Trouble::daemon("the run was not started", Failure::new(code, "so it is").hint("this"));
+            assert_eq!(trouble.exit, exit, "{code}");
+            assert_eq!((trouble.why, trouble.hint), (format!("so it is ({code})"), "this".to_owned()));
+        }
+    }
+}

@@ -167,3 +167,51 @@ fn secrets(a: &[SecretRule], b: &[SecretRule], found: &mut Vec<Difference>) {
 fn file(file: Option<&FileDigest>) -> String {
     file.map(|file| format!("{} sha256 {}", file.path, file.sha256.short())).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Effect, compare};
+    use crate::command::contract::prepare;
+    use std::fs;
+    use std::path::Path;
+
+    const A: &str = "contract = 1\nname = \"a\"\nttl = \"1h\"\n[gas]\nlimit = 100\n\
+        [[allow]]\ncall = \"fs.read\"\npath = \"/in/**\"\n[[allow]]\ncall = \"fs.list\"\npath = \"/in/**\"\n\
+        [[deny]]\ncall = \"fs.read\"\npath = \"/in/private/**\"\n";
+
+    fn source(dir: &Path, name: &str, text: &str) -> pawang_core::contract::Contract {
+        let path = dir.join(name);
+        fs::write(&path, text).unwrap();
+        prepare::contract_of(&path).unwrap()
+    }
+
+    #[test]
+    fn differences_are_of_meaning_and_say_which_way_they_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let a = source(dir.path(), "a", A);
+        for (from, to, field, effect) in [
+            ("\"/in/**\"\n[[deny]]", "\"/in/x/**\"\n[[deny]]", "allow", Effect::Less),
+            ("\"/in/**\"\n[[allow]]", "\"/**\"\n[[allow]]", "allow", Effect::More),
+            ("\"/in/**\"\n[[allow]]", "\"/in/**\"\nmax_calls = 3\n[[allow]]", "allow", Effect::Less),
+            ("\"/in/private/**\"", "\"/in/private/a\"", "deny", Effect::More),
+            ("limit = 100", "limit = 200", "gas", Effect::More),
+            ("ttl = \"1h\"", "ttl = \"30m\"", "ttl_s", Effect::Less),
+        ] {
+            assert!(A.contains(from), "{from}");
+            let b = source(dir.path(), "b", &A.replacen(from, to, 1));
+            let found = compare(&a, &b).differences;
+            let found: Vec<_> = found.iter().map(|d| (d.field, d.effect)).collect();
+            assert_eq!(found, [(field, effect)], "{to}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_rules_is_no_difference() {
+        let dir = tempfile::tempdir().unwrap();
+        let a = source(dir.path(), "a", A);
+        let mut b = a.clone();
+        b.allow.reverse();
+        b.not_before = a.not_before;
+        assert_eq!(compare(&a, &b).differences, []);
+    }
+}

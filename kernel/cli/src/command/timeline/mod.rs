@@ -10,10 +10,11 @@ use crate::table::{Cell, Column, Table};
 use crate::trouble::Result;
 use crate::units;
 use clap::Args;
-use pawang_core::control::{RunDetail, RunRef, TimelineRequest};
+use pawang_core::control::{RunDetail, RunRef, RunSummary, TimelineRequest};
 use pawang_core::record::Record;
 use pawang_protocol::Gas;
 use rows::Timeline;
+use serde_json::json;
 
 /// Show everything a run did: each call, the verdict, the gas, the time.
 ///
@@ -76,27 +77,32 @@ pub fn timeline(context: &Context, args: &TimelineArgs) -> Result<()> {
 /// No such run, or a lost connection.
 pub fn gas(context: &Context, args: &GasArgs) -> Result<()> {
     let mut client = context.connect()?;
-    let detail: RunDetail =
-        client.ask("cannot show the run", "ctl.inspect", &RunRef { run: args.run.clone() })?;
     let mut timeline = Timeline::default();
-    let request = TimelineRequest { run: detail.summary.run.to_string(), follow: false };
-    each(&mut client, &request, |record| {
+    each(&mut client, &TimelineRequest { run: args.run.clone(), follow: false }, |record| {
         timeline.push(record);
         Ok(())
     })?;
+    // A run that ended long ago is only in the log; its account is then told without what is set aside.
+    let what = RunRef { run: args.run.clone() };
+    let run = client
+        .ask::<RunDetail>("cannot show the run", "ctl.inspect", &what)
+        .ok()
+        .map(|detail| detail.summary);
     let spent = timeline.gas_by_method();
     if args.json {
-        let by = spent
-            .iter()
-            .map(|(method, calls, gas)| serde_json::json!({"for": method, "calls": calls, "gas": gas}));
-        let run = &detail.summary;
-        return context.ui.json(&serde_json::json!({
-            "run": run.run, "granted": run.gas_granted, "spent": run.gas_spent, "reserved": run.gas_reserved,
+        let by = spent.iter().map(|(method, calls, gas)| json!({"for": method, "calls": calls, "gas": gas}));
+        return context.ui.json(&json!({
+            "run": timeline.run, "granted": run.as_ref().map(|run| run.gas_granted),
+            "spent": run.as_ref().map(|run| run.gas_spent), "reserved": run.as_ref().map(|run| run.gas_reserved),
             "cpu_ms": timeline.cpu_ms, "cpu_gas": timeline.cpu_gas, "by": by.collect::<Vec<_>>(),
         }));
     }
+    context.ui.table(&gas_table(&timeline, &spent, run.as_ref()), "")
+}
+
+fn gas_table(timeline: &Timeline, spent: &[(String, u64, Gas)], run: Option<&RunSummary>) -> Table {
     let mut table = Table::new(&[("for", Column::Left), ("", Column::Left), ("gas", Column::Right)]);
-    for (method, calls, gas) in &spent {
+    for (method, calls, gas) in spent {
         table.row([method.clone().into(), units::count(*calls, "call").into(), gas.to_string().into()]);
     }
     table.row([
@@ -104,10 +110,10 @@ pub fn gas(context: &Context, args: &GasArgs) -> Result<()> {
         format!("{} ms", Gas(timeline.cpu_ms)).into(),
         timeline.cpu_gas.to_string().into(),
     ]);
-    let run = &detail.summary;
+    let Some(run) = run else { return table };
     let free = run.gas_granted.saturating_sub(run.gas_spent).saturating_sub(run.gas_reserved);
-    let strong = |text: String| Cell::toned(Tone::Strong, text);
-    table.row(["spent".into(), "all runs of the contract".into(), strong(run.gas_spent.to_string())]);
+    let strong = Cell::toned(Tone::Strong, run.gas_spent.to_string());
+    table.row(["spent".into(), "all runs of the contract".into(), strong]);
     table.row([
         "set aside".into(),
         "calls in flight, cpu to come".into(),
@@ -115,7 +121,7 @@ pub fn gas(context: &Context, args: &GasArgs) -> Result<()> {
     ]);
     table.row(["free".into(), "".into(), free.to_string().into()]);
     table.row(["granted".into(), "".into(), run.gas_granted.to_string().into()]);
-    context.ui.table(&table, "")
+    table
 }
 
 /// Every record of a run, oldest first.

@@ -200,3 +200,103 @@ fn verdict(status: &str) -> Verdict {
         (_, reason) => Verdict::Failed(reason.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::show;
+    use super::{Timeline, Verdict};
+    use crate::paint::Paint;
+    use pawang_core::record::Record;
+    use pawang_protocol::Gas;
+    use serde_json::{Value, json};
+
+    const RUN: &str = "7f3a91c2";
+
+    /// A record as it stands in the log, `ms` after the start.
+    fn record(ms: u64, entry: Value) -> Record {
+        let mut line = json!({"n": 1, "t": 1_000_000 + ms, "prev": "00".repeat(32), "run": RUN});
+        line.as_object_mut().unwrap().extend(entry.as_object().unwrap().clone());
+        serde_json::from_value(line).unwrap()
+    }
+
+    fn call(ms: u64, call: u64, method: &str, resource: &str, more: Value) -> Record {
+        let mut entry = json!({"kind": "call", "call": call, "method": method, "resource": resource, "reserved": 9, "sent": 0});
+        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record(ms, entry)
+    }
+
+    fn settle(
+        ms: u64,
+        call: u64,
+        status: &str,
+        spent: u64,
+        received: u64,
+        took_us: u64,
+        left: u64,
+    ) -> Record {
+        let entry = json!({"kind": "settle", "call": call, "status": status, "spent": spent, "received": received,
+                           "took_us": took_us, "left": left});
+        record(ms, entry)
+    }
+
+    fn sample() -> Timeline {
+        let denial = json!({"code": "D203", "call": "fs.read", "resource": "/home/ann/.ssh/id\u{1b}", "reason": "no",
+                            "contract": "", "gas_left": 980, "retryable": false});
+        let records = [
+            record(
+                0,
+                json!({"kind": "start", "contract": "00".repeat(32), "name": "w", "program": [], "walls": ""}),
+            ),
+            call(4, 1, "fs.list", "/input", json!({})),
+            settle(5, 1, "ok", 1, 0, 240, 999),
+            call(31, 2, "http.fetch", "GET https://a.example/v1", json!({"secrets": ["KEY"]})),
+            call(32, 3, "fs.read", "/input/a.csv", json!({"parent": 2})),
+            settle(33, 3, "failed: not_found", 2, 1_300, 300, 999),
+            settle(115, 2, "ok", 18, 0, 84_000, 981),
+            record(118, json!({"kind": "deny", "call": 4, "spent": 1, "denial": denial})),
+            record(120, json!({"kind": "cpu", "ms": 300, "spent": 300, "left": 680})),
+            record(130, json!({"kind": "cpu", "ms": 12, "spent": 12, "left": 668})),
+            record(140, json!({"kind": "end", "outcome": "done", "exit": 0, "spent": 332, "took_ms": 140})),
+        ];
+        let mut timeline = Timeline::default();
+        for record in records {
+            timeline.push(record);
+        }
+        timeline
+    }
+
+    #[test]
+    fn a_timeline_is_one_row_a_call_and_one_for_cpu() {
+        let text = show::table(&sample(), Paint::NONE, None) + &show::footer(&sample(), Paint::NONE);
+        let expected = [
+            "    time  #  call                                           verdict  gas  left    took",
+            "  +0.004  1  fs.list     /input                             ok         1   999  0.2 ms",
+            "  +0.031  2  http.fetch  GET https://a.example/v1           ok        18   981   84 ms  key KEY put in",
+            "  +0.032  3    fs.read   /input/a.csv              1.2 KiB  failed   (2)   999  0.3 ms  not_found",
+            "  +0.118  4  fs.read     /home/ann/.ssh/id\\x1b              denied     1   980          D203",
+            "             cpu         312 ms                                      312",
+            "  done in 140 ms   exit 0   gas 332",
+            "",
+        ];
+        assert_eq!(text, expected.join("\n"));
+    }
+
+    #[test]
+    fn gas_is_summed_by_method_and_nested_calls_are_not_counted_twice() {
+        let by = sample().gas_by_method();
+        let expected = [("http.fetch", 1, 18), ("denied", 1, 1), ("fs.list", 1, 1)];
+        let expected: Vec<_> = expected.into_iter().map(|(m, n, g)| (m.to_owned(), n, Gas(g))).collect();
+        assert_eq!(by, expected);
+    }
+
+    #[test]
+    fn a_call_that_never_settled_stays_open() {
+        let mut timeline = Timeline::default();
+        timeline.push(call(0, 1, "fs.list", "/input", json!({})));
+        assert_eq!(timeline.rows[0].verdict, Verdict::Open);
+        assert!(
+            timeline.push(settle(1, 99, "ok", 1, 0, 1, 1)).is_none(),
+            "of another run's call nothing is shown"
+        );
+    }
+}
