@@ -176,8 +176,8 @@ mod tests {
     use std::path::Path;
 
     const A: &str = "contract = 1\nname = \"a\"\nttl = \"1h\"\n[gas]\nlimit = 100\n\
-        [[allow]]\ncall = \"fs.read\"\npath = \"/in/**\"\n[[allow]]\ncall = \"fs.list\"\npath = \"/in/**\"\n\
-        [[deny]]\ncall = \"fs.read\"\npath = \"/in/private/**\"\n";
+        [[allow]]\ncall = \"fs.read\"\npath = \"/data/in/**\"\n[[allow]]\ncall = \"fs.list\"\npath = \"/data/in/**\"\n\
+        [[deny]]\ncall = \"fs.read\"\npath = \"/data/in/private/**\"\n";
 
     fn source(dir: &Path, name: &str, text: &str) -> pawang_core::contract::Contract {
         let path = dir.join(name);
@@ -190,10 +190,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let a = source(dir.path(), "a", A);
         for (from, to, field, effect) in [
-            ("\"/in/**\"\n[[deny]]", "\"/in/x/**\"\n[[deny]]", "allow", Effect::Less),
-            ("\"/in/**\"\n[[allow]]", "\"/**\"\n[[allow]]", "allow", Effect::More),
-            ("\"/in/**\"\n[[allow]]", "\"/in/**\"\nmax_calls = 3\n[[allow]]", "allow", Effect::Less),
-            ("\"/in/private/**\"", "\"/in/private/a\"", "deny", Effect::More),
+            ("\"/data/in/**\"\n[[deny]]", "\"/data/in/x/**\"\n[[deny]]", "allow", Effect::Less),
+            ("\"/data/in/**\"\n[[allow]]", "\"/data/**\"\n[[allow]]", "allow", Effect::More),
+            ("\"/data/in/**\"\n[[allow]]", "\"/data/in/**\"\nmax_calls = 3\n[[allow]]", "allow", Effect::Less),
+            ("\"/data/in/private/**\"", "\"/data/in/private/a\"", "deny", Effect::More),
             ("limit = 100", "limit = 200", "gas", Effect::More),
             ("ttl = \"1h\"", "ttl = \"30m\"", "ttl_s", Effect::Less),
         ] {
