@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod bench;
+mod demo;
 mod fuzz;
 mod machine;
 mod stage;
@@ -32,7 +33,8 @@ cargo xtask COMMAND
   bench           measure, against rivals in the same run
   fuzz [SECONDS]  run each fuzzer for so long (600)
 
-exit status: 0 all well, 1 something failed, 2 usage, 3 this machine lacks something, 4 the build failed";
+exit status: 0 all well, 1 something failed, 2 usage, 3 this machine lacks something, 4 the build failed,
+130 interrupted";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
     match run(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            eprintln!("{trouble}");
+            if !matches!(trouble, Trouble::Told(_)) {
+                eprintln!("{trouble}");
+            }
             trouble.exit_code()
         }
     }
@@ -52,6 +56,7 @@ fn run(words: &[&str]) -> Result<(), Trouble> {
         ["build", "--debug"] => build(Flavour::Debug),
         ["test"] => test::all(&Tree::find()?, test::Length::Short),
         ["test", "--long"] => test::all(&Tree::find()?, test::Length::Long),
+        ["demo"] => demo::show(&Tree::find()?),
         ["bench"] => bench::all(&Tree::find()?),
         ["fuzz"] => fuzz::each(&Tree::find()?, 600),
         ["fuzz", seconds] => match seconds.parse() {

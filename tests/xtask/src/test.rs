@@ -25,7 +25,7 @@ const FUZZ_SECONDS: u32 = 60;
 /// Runs everything and prints the sum as the last line, also where something could not be run.
 ///
 /// # Errors
-/// [`Trouble::Failed`] if anything failed, and whatever kept the tests from being run.
+/// [`Trouble::Told`] if anything failed or kept the tests from being run.
 pub fn all(tree: &Tree, length: Length) -> Result<(), Trouble> {
     let mut counts = Counts::default();
     let outcome = each_runner(tree, length, &mut counts);
@@ -36,8 +36,8 @@ pub fn all(tree: &Tree, length: Length) -> Result<(), Trouble> {
     println!("{counts}");
     match outcome {
         Ok(()) if counts.failed == 0 => Ok(()),
-        Ok(()) => std::process::exit(1),
-        Err(trouble) => Err(trouble),
+        Ok(()) => Err(Trouble::Told(1)),
+        Err(trouble) => Err(Trouble::Told(trouble.status())),
     }
 }
 

@@ -27,8 +27,12 @@ pub enum Trouble {
         /// What came of it.
         why: String,
     },
-    /// Something ran to its end and was not good; it has said so itself.
+    /// Something ran to its end and was not good.
     Failed(String),
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// All has been said already; carries the exit status.
+    Told(u8),
 }
 
 impl Trouble {
@@ -39,12 +43,19 @@ impl Trouble {
 
     /// The exit status, as the usage text lists them.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.status())
+    }
+
+    /// The same as a number.
+    pub const fn status(&self) -> u8 {
+        match self {
             Self::Failed(_) | Self::System { .. } => 1,
             Self::Usage(_) => 2,
             Self::Missing { .. } => 3,
             Self::Build(_) => 4,
-        })
+            Self::Interrupted => 130,
+            Self::Told(status) => *status,
+        }
     }
 }
 
@@ -54,6 +65,8 @@ impl fmt::Display for Trouble {
             Self::Usage(text) | Self::Failed(text) => f.write_str(text),
             Self::Missing { what, why, hint } => write!(f, "missing: {what}\n  why: {why}\n  try: {hint}"),
             Self::Build(what) => write!(f, "could not build {what}\n  why: see above"),
+            Self::Interrupted => f.write_str("interrupted; everything was cleaned up"),
+            Self::Told(_) => Ok(()),
             Self::System { what, why } => write!(f, "{what}\n  why: {why}"),
         }
     }
