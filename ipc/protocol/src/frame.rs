@@ -22,11 +22,14 @@ pub enum FrameError {
     Torn(usize),
 }
 
+/// The content of one frame, and the bytes that follow it.
+pub type Cut<'a> = (&'a [u8], &'a [u8]);
+
 /// Cuts the first frame off `stream`: its content and what follows it, or `None` where it is not all there yet.
 ///
 /// # Errors
 /// [`FrameError::Length`]; the stream is then unusable.
-pub fn split(stream: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+pub fn split(stream: &[u8]) -> Result<Option<Cut<'_>>, FrameError> {
     let Some((word, rest)) = stream.split_first_chunk::<4>() else { return Ok(None) };
     let word = u32::from_le_bytes(*word);
     match usize::try_from(word) {

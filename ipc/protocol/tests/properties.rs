@@ -1,6 +1,8 @@
 //! What holds of every message and every stream of bytes, not only of the golden ones. Seeds of failures are kept by
 //! proptest beside this file and belong into a named test.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests: what panics here fails the test")]
+
 use pawang_protocol::limits::{ARGS_MAX, DATA_MAX, FRAME_MAX, HELLO_BODY_MAX, PLAN_MAX, RESOURCE_MAX};
 use pawang_protocol::{DecodeError, FrameBuffer, Gas, Message, MethodName, PluginName};
 use proptest::prelude::*;

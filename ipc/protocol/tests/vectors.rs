@@ -1,6 +1,8 @@
 //! Holds the Rust codec to the golden vectors. The Python client runs the same file against its own codec; a change of
 //! the bytes therefore shows in both, and is a new protocol version.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests: what panics here fails the test")]
+
 use pawang_protocol::{
     DecodeError, Denial, Failure, FrameBuffer, FrameError, KernelHello, Message, PeerHello,
 };
