@@ -44,7 +44,8 @@ pub fn tls_failure(host: &str, error: &io::Error) -> Failure {
 
 fn certificate(error: &CertificateError) -> (&'static str, &'static str) {
     match error {
-        CertificateError::UnknownIssuer => {
+        // A bad signature is that of an authority which only bears a trusted one's name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             ("its certificate is signed by nobody this machine trusts", "add the authority to the system's")
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -24,7 +24,7 @@ const FETCHES_MAX: usize = 64;
 /// Largest head of an answer: its size in bytes and its number of headers (f52).
 const HEAD_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 200;
-/// Connections kept open for the next request to the same origin, and for how long.
+/// HTTP/2 connections kept open for the next request to the same origin, and for how long.
 const IDLE_MAX: usize = 4;
 const IDLE_TIME: Duration = Duration::from_secs(20);
 /// What one HTTP/2 stream, and one connection, may send ahead of being read, in bytes.

@@ -79,6 +79,10 @@ impl Fetch {
         *request.uri_mut() = uri;
         *request.headers_mut() = read_headers(args.headers)?;
         put_in_secrets(request.headers_mut(), call)?;
+        // One request per HTTP/1 connection: what a server sends beyond its answer can then never be taken for the
+        // next one, and no request meets a connection that is just being closed. HTTP/2 frames prevent both; there
+        // the header is left out and connections are shared.
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         Ok(Self { request, origin, timeout: Duration::from_millis(timeout_ms.into()), body_max })
     }
 }
