@@ -5,21 +5,18 @@
 use crate::address::refusal;
 use crate::explain::{ConnectError, dial_failure, tls_failure};
 use crate::origin::Origin;
+use crate::stream::Stream;
 use crate::trust::client_config;
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use pawang_sdk::Failure;
 use rustls::pki_types::ServerName;
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -37,15 +34,6 @@ struct Dialer {
     tls: OnceLock<Result<TlsConnector, Failure>>,
     extra_roots_pem: Option<String>,
 }
-
-/// An open connection.
-pub struct Stream {
-    io: TokioIo<Box<dyn Duplex>>,
-    is_h2: bool,
-}
-
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl Connector {
     pub fn new(extra_roots_pem: Option<String>) -> Self {
@@ -125,16 +113,10 @@ fn slow(origin: &Origin, what: &str) -> Failure {
     Failure::new("timed_out", message).retryable()
 }
 
-impl Stream {
-    fn new(io: Box<dyn Duplex>, is_h2: bool) -> Self {
-        Self { io: TokioIo::new(io), is_h2 }
-    }
-}
-
 impl tower_service::Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = TokioIo<Stream>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
@@ -142,36 +124,6 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = Arc::clone(&self.0);
-        Box::pin(async move { dialer.connect(uri).await.map_err(ConnectError) })
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        if self.is_h2 { Connected::new().negotiated_h2() } else { Connected::new() }
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Box::pin(async move { dialer.connect(uri).await.map(TokioIo::new).map_err(ConnectError) })
     }
 }

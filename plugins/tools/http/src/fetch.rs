@@ -4,6 +4,7 @@ use crate::connect::Connector;
 use crate::explain::{answer_failure, bad_reply, request_failure};
 use crate::origin::Origin;
 use crate::request::Fetch;
+use crate::stream::Answered;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
@@ -81,6 +82,9 @@ impl Fetcher {
         let _slot = self.slots.acquire().await;
         let response = wanted(replies, timeout, "a complete head", self.client.request(request)).await?;
         let response = response.map_err(|e| request_failure(&e))?;
+        if let Some(answered) = response.extensions().get::<Answered>() {
+            answered.set();
+        }
         check_head(&response, body_max)?;
         stream(response, body_max, timeout, replies).await
     }

@@ -14,6 +14,7 @@ mod explain;
 mod fetch;
 mod origin;
 mod request;
+mod stream;
 mod trust;
 
 use fetch::Fetcher;

@@ -94,10 +94,10 @@ fn f38_an_endless_head_is_cut_off() {
 }
 
 #[test]
-fn endless_early_hints_run_into_the_timeout() {
-    let server = server(|_| vec![Step::Flood(b"HTTP/1.1 103 Early\r\n\r\n".to_vec())]);
-    let failure = tool_for(&server).call(&server.get("/").args(json!({"timeout_ms": 300}))).failure();
-    assert!(["timed_out", "bad_reply"].contains(&failure.code.as_str()), "{failure}");
+fn f38_endless_early_hints_are_cut_off() {
+    let server = server(|_| vec![Step::Flood(b"HTTP/1.1 103 Early\r\n\r\n".repeat(100))]);
+    let (code, message) = failure_of(&server);
+    assert!(code == "bad_reply" && message.contains("no answer among them"), "{code}: {message}");
 }
 
 #[test]
