@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// How long a plugin may be silent before the test fails. Generous: machines that test are busy.
@@ -167,29 +167,44 @@ impl Plugin {
             id,
             name: MethodName::new(name).expect("the manifest holds method names"),
         });
-        let mut plugin = Self::spawn(binary, methods.collect());
-        let answer = plugin.greet(setup);
+        let mut plugin = Self::spawn(binary);
+        plugin.methods = methods.collect();
+        let answer = plugin.greet(Role::Tool, setup);
         assert_eq!(answer.plugin.map(String::from), Some(name), "the plugin's name is that of its manifest");
         plugin
     }
 
-    fn spawn(binary: &Path, methods: Vec<MethodEntry>) -> Self {
+    /// Starts an automation that may call `methods`, and settles `Hello`.
+    #[must_use]
+    pub fn start_automation(binary: &Path, methods: &[&str]) -> Self {
+        let mut automation = Self::spawn(binary);
+        let named =
+            |(id, name): (u32, &&str)| MethodEntry { id, name: MethodName::new(name).expect("a method") };
+        automation.methods = (1..).zip(methods).map(named).collect();
+        let answer = automation.greet(Role::Automation, Value::Null);
+        assert_eq!(answer.plugin, None, "an automation has no plugin name");
+        automation
+    }
+
+    /// Starts `binary` with a channel on which nothing was said yet, and an empty environment.
+    #[must_use]
+    pub fn spawn(binary: &Path) -> Self {
         let (stream, theirs) = UnixStream::pair().expect("a socket pair");
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         let mut command = Command::new(binary);
-        command.env_clear().current_dir("/");
+        command.env_clear().current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped());
         command
             .fd_mappings(vec![FdMapping { parent_fd: theirs.into(), child_fd: CHANNEL_FD }])
             .expect("one mapping cannot collide");
         let child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", binary.display()));
-        Self { child, stream, incoming: FrameBuffer::default(), methods, last_id: 0 }
+        Self { child, stream, incoming: FrameBuffer::default(), methods: Vec::new(), last_id: 0 }
     }
 
-    fn greet(&mut self, setup: Value) -> PeerHello {
+    fn greet(&mut self, role: Role, setup: Value) -> PeerHello {
         let hello = KernelHello {
             version_min: 1,
-            role: Role::Tool,
+            role,
             run: "test".to_owned(),
             methods: self.methods.clone(),
             setup,
@@ -299,11 +314,23 @@ impl Plugin {
         self.child.id()
     }
 
-    /// Closes the channel and waits for the plugin to end.
+    /// Sends any message, for tests of the protocol itself.
+    pub fn say(&mut self, message: &Message<'_>) {
+        self.write(message);
+    }
+
+    /// Closes the channel, waits for the end, and returns exit status and what was printed.
     #[must_use]
-    pub fn stop(mut self) -> ExitStatus {
-        self.stream.shutdown(std::net::Shutdown::Both).expect("the channel is open");
-        self.child.wait().expect("the plugin is our child")
+    pub fn stop(mut self) -> Output {
+        // The process may have closed its end already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let mut output =
+            Output { status: self.child.wait().expect("our child"), stdout: Vec::new(), stderr: Vec::new() };
+        let streams = (self.child.stdout.take().expect("piped"), self.child.stderr.take().expect("piped"));
+        let (mut stdout, mut stderr) = streams;
+        stdout.read_to_end(&mut output.stdout).expect("a pipe");
+        stderr.read_to_end(&mut output.stderr).expect("a pipe");
+        output
     }
 
     fn name_of(&self, method: u32) -> String {

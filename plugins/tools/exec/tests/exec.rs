@@ -1,5 +1,7 @@
 //! The exec tool as a process, with the test as its kernel.
 
+#![allow(clippy::panic, reason = "a surprise fails the test")]
+
 use pawang_sdk::protocol::Status;
 use pawang_sdk::testkit::{Ask, Event, Plugin};
 use serde_json::{Value, json};

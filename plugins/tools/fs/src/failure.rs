@@ -29,7 +29,7 @@ fn explain(errno: Errno) -> (&'static str, String, &'static str) {
         ),
         Errno::XDEV => (
             "other_filesystem",
-            plain("the path leaves the file system of the granted folder"),
+            plain("the path leaves the granted folder or its file system"),
             "grant the mount point itself; to move, copy and then remove",
         ),
         Errno::NOSPC | Errno::DQUOT => ("no_space", plain("no space is left"), "free some space"),
