@@ -1,8 +1,8 @@
 //! The contract: what one program may do, signed by someone this daemon trusts for exactly that much.
 //!
 //! Reading order: [`schema`] (what a contract holds), [`rule`], [`pattern`], [`http_pattern`] and [`secret`] (its
-//! lines), [`bounds`] (its limits), [`envelope`] (how it is signed), [`verify`] (from bytes to a [`Verified`], the
-//! only way), [`meaning`] (what is checked beyond its shape), [`subset`] (when one contract is part of another),
+//! lines), [`bounds`] (its limits), [`envelope`] (how it is signed), [`mod@verify`] (from bytes to a [`Verified`], the
+//! only way), [`meaning`] (what is checked beyond its shape), [`mod@subset`] (when one contract is part of another),
 //! [`source`] (the author's TOML), [`error`] (every reason for no).
 //!
 //! Promises: the signature is checked over the exact bytes before one of them is parsed. The payload has one

@@ -13,9 +13,9 @@ use crate::contract::pattern::{Pattern, Reach, Tree};
 use crate::contract::subset::{grants_within, limits_within};
 use crate::contract::{CallPattern, Contract, ContractError, NotSubset, Rule, RuleFault, SecretRule};
 use crate::key::KeyId;
-use crate::method::{Methods, ResourceKind};
+use crate::method::{Method, Methods, ResourceKind};
 use core::fmt;
-use pawang_protocol::Gas;
+use pawang_protocol::{Gas, PluginName};
 use serde::{Deserialize, Serialize};
 
 /// The only version of the file there is.
@@ -190,20 +190,22 @@ impl Ceiling {
     /// may say, this may not either.
     #[must_use]
     pub fn operator(methods: &Methods) -> Self {
-        let allow = methods.iter().flat_map(|(_, row)| {
-            let call = CallPattern::One(row.name.clone());
-            broadest(row.resource).into_iter().map(move |pattern| Rule {
-                call: call.clone(),
-                pattern,
-                max_calls: None,
-            })
-        });
+        let mut allow: Vec<Rule> = Vec::new();
+        for (_, row) in methods.iter() {
+            let call = widest_call(row, methods);
+            for pattern in broadest(row.resource) {
+                let rule = Rule { call: call.clone(), pattern, max_calls: None };
+                if !allow.contains(&rule) {
+                    allow.push(rule);
+                }
+            }
+        }
         let secrets = ["https://**", "http://**"].into_iter().filter_map(|to| UrlPattern::parse(to).ok());
         Self {
             gas: Gas(GAS_MAX),
             ttl_s: TTL_S_MAX,
             uses: USES_MAX,
-            allow: allow.collect(),
+            allow,
             secrets: secrets.map(|to| CeilingSecret { name: "*".to_owned(), to }).collect(),
             limits: Limits::MOST,
         }
@@ -235,6 +237,16 @@ impl Ceiling {
 impl CeilingSecret {
     fn covers(&self, secret: &SecretRule) -> bool {
         (self.name == "*" || self.name == secret.name) && self.to.covers(&secret.to)
+    }
+}
+
+/// `plugin.*` where one pattern fits all methods of the plugin, so that a contract may say so too; else the method alone.
+fn widest_call(row: &Method, methods: &Methods) -> CallPattern {
+    let siblings = || methods.iter().filter(|(_, other)| other.name.plugin() == row.name.plugin());
+    let one_kind = siblings().all(|(_, other)| broadest(other.resource) == broadest(row.resource));
+    match PluginName::new(row.name.plugin()) {
+        Ok(plugin) if one_kind => CallPattern::Plugin(plugin),
+        _ => CallPattern::One(row.name.clone()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! addition to DSSE: `parents`, the signed contracts this one was cut from, nearest first. A list, not a nest: its
 //! length is bounded and reading it needs no recursion.
 //!
-//! Does not: trust the key it finds. [`super::verify`] looks that up.
+//! Does not: trust the key it finds. [`super::verify()`] looks that up.
 
 use super::bounds::{DEPTH_MAX, ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use super::error::ContractError;
@@ -109,7 +109,7 @@ impl Envelope {
             .unwrap_or_default()
     }
 
-    /// The bytes that were signed. Not to be acted on before [`super::verify`] has said yes.
+    /// The bytes that were signed. Not to be acted on before [`super::verify()`] has said yes.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.link.payload

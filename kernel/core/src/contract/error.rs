@@ -221,7 +221,10 @@ impl ContractError {
             () if why.starts_with("duplicate field") => PayloadFault::DuplicateKey,
             () if why.starts_with("unknown field") => PayloadFault::UnknownField,
             () if why.starts_with("missing field") => PayloadFault::MissingField,
-            () if why.starts_with("invalid type") || why.starts_with("invalid value") => {
+            () if ["invalid type", "invalid value", "invalid length"]
+                .iter()
+                .any(|kind| why.starts_with(kind)) =>
+            {
                 PayloadFault::WrongType
             }
             () => PayloadFault::BadValue,

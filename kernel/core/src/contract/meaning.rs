@@ -88,7 +88,10 @@ fn check_grant(rule: &Rule, methods: &Methods, protected: &[&str]) -> Result<(),
         return Err(RuleFault::NoCalls);
     }
     let any_verb = matches!(&rule.pattern, Pattern::Http(http) if http.is_any_verb());
-    if rule.pattern.is_for_ceilings() || any_verb {
+    if any_verb && !rule.pattern.is_for_ceilings() {
+        return Err(RuleFault::AnyVerb);
+    }
+    if rule.pattern.is_for_ceilings() {
         return Err(RuleFault::OnlyInCeilings);
     }
     match reached(&rule.pattern, protected) {

@@ -58,6 +58,8 @@ pub enum RuleFault {
     Verbs,
     /// A pattern that only a ceiling may use.
     OnlyInCeilings,
+    /// `*` for the HTTP methods of a grant.
+    AnyVerb,
     /// `max_calls = 0`, which grants nothing.
     NoCalls,
     /// `max_calls` on a deny.
@@ -120,29 +122,30 @@ impl Rule {
     /// The rule as lines of TOML under `[[section]]`.
     #[must_use]
     pub fn to_toml(&self, section: &str) -> String {
-        let fields = self.fields().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>();
+        let fields: String =
+            RuleText::from(self.clone()).fields().map(|(key, value)| format!("{key} = {value}\n")).collect();
         format!("[[{section}]]\n{fields}")
     }
+}
 
+impl RuleText {
     /// Keys and values, in the order they are written.
     fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let pattern = match &self.pattern {
-            Pattern::Http(http) => Some(quoted(&http.to_string())),
-            Pattern::Path(tree) => Some(quoted(&path_text(tree))),
-            Pattern::Name(tree) => Some(quoted(&name_text(tree))),
-            Pattern::Argv(tree) => {
-                let words: Vec<String> = argv_words(tree).iter().map(|word| quoted(word)).collect();
-                Some(format!("[{}]", words.join(", ")))
-            }
-            Pattern::None => None,
-        };
+        let text = |text: &Option<String>| text.as_deref().map(quoted);
+        let argv = self.argv.as_ref().map(|words| {
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            format!("[{}]", words.join(", "))
+        });
         [
-            Some(("call", quoted(&self.call.to_string()))),
-            self.pattern.key().zip(pattern),
-            self.max_calls.map(|max| ("max_calls", max.to_string())),
+            ("call", Some(quoted(&self.call))),
+            ("http", text(&self.http)),
+            ("path", text(&self.path)),
+            ("argv", argv),
+            ("name", text(&self.name)),
+            ("max_calls", self.max_calls.map(|max| max.to_string())),
         ]
         .into_iter()
-        .flatten()
+        .filter_map(|(key, value)| value.map(|value| (key, value)))
     }
 }
 
@@ -246,10 +249,16 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// One line: `call = "fs.read"  path = "/input/**"`.
-impl fmt::Display for Rule {
+impl fmt::Display for RuleText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields: Vec<String> = self.fields().map(|(key, value)| format!("{key} = {value}")).collect();
         f.write_str(&fields.join("  "))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        RuleText::from(self.clone()).fmt(f)
     }
 }
 
@@ -280,6 +289,7 @@ impl fmt::Display for RuleFault {
             Self::OnlyInCeilings => {
                 f.write_str("\"any host\" and \"any command\" may stand only in a ceiling")
             }
+            Self::AnyVerb => f.write_str("list the HTTP methods; * may stand only in a deny or a ceiling"),
             Self::NoCalls => f.write_str("max_calls = 0 grants nothing; leave the rule out"),
             Self::CountedDeny => f.write_str("a deny has no max_calls; it refuses every call"),
             Self::Twice => f.write_str("the same rule stands twice"),

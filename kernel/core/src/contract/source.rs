@@ -46,6 +46,7 @@ mod text;
 pub use error::{SourceError, SourceFault};
 pub use text::{ProgramPaths, Source};
 
+use super::bounds::Limits;
 use super::error::ContractError;
 use super::meaning;
 use super::rule::{CallPattern, Rule, RuleText};
@@ -56,7 +57,7 @@ use crate::digest::Digest;
 use crate::key::{KeyId, Signer};
 use crate::method::Methods;
 use crate::permit::Policy;
-use pawang_protocol::{Gas, PluginName};
+use pawang_protocol::{Gas, MethodName, PluginName};
 use toml::Spanned;
 
 /// What the author does not decide.
@@ -88,6 +89,7 @@ pub fn compile(toml: &str, context: &CompileContext) -> Result<(Contract, Vec<u8
     let source = Source::parse(toml)?;
     let contract = assemble(&source, context).map_err(|fault| fault.in_text(toml))?;
     meaning::check(&contract, context.methods, &[]).map_err(|error| source.place(error).in_text(toml))?;
+    check_store(&contract).map_err(|error| source.place(error).in_text(toml))?;
     let payload = contract.to_payload();
     if let Err(error) = Contract::parse(&payload) {
         return Err(source.place(error).in_text(toml));
@@ -169,7 +171,7 @@ fn assemble(source: &Source, context: &CompileContext) -> Result<Contract, Place
         allow: text.allow.iter().map(rule).collect::<Result<_, _>>()?,
         deny: text.deny.iter().map(rule).collect::<Result<_, _>>()?,
         secrets: text.secret.iter().map(secret).collect::<Result<_, _>>()?,
-        limits: text.limits.resolve(),
+        limits: text.limits.as_ref().map_or(Limits::MODEST, |limits| limits.get_ref().resolve()),
         delegate: text.delegate.as_ref().map(delegate).transpose()?,
         parent: None,
     })
@@ -191,19 +193,19 @@ fn runtime(source: &Source, context: &CompileContext) -> Result<PluginName, Plac
 }
 
 fn gas(source: &Source) -> Result<GasRules, Placed> {
-    let each = source.text.gas.each.iter().map(|(call, limit)| {
+    let each = source.text.gas.get_ref().each.iter().map(|(call, limit)| {
         let call = CallPattern::new(call).map_err(|fault| {
             placed(limit, ContractError::Value { field: "gas.each", why: fault.to_string() }.into())
         })?;
         Ok(EachCeiling { call, limit: Gas(*limit.get_ref()) })
     });
-    Ok(GasRules { limit: Gas(source.text.gas.limit), each: each.collect::<Result<_, _>>()? })
+    Ok(GasRules { limit: Gas(source.text.gas.get_ref().limit), each: each.collect::<Result<_, _>>()? })
 }
 
 fn rule(text: &Spanned<RuleText>) -> Result<Rule, Placed> {
-    let call = || text.get_ref().call.clone();
+    let written = || text.get_ref().to_string();
     Rule::try_from(text.get_ref().clone())
-        .map_err(|fault| placed(text, ContractError::Rule { rule: call(), fault }.into()))
+        .map_err(|fault| placed(text, ContractError::Rule { rule: written(), fault }.into()))
 }
 
 fn secret(text: &Spanned<text::SecretText>) -> Result<SecretRule, Placed> {
@@ -218,7 +220,17 @@ fn secret(text: &Spanned<text::SecretText>) -> Result<SecretRule, Placed> {
 }
 
 fn delegate(text: &Spanned<String>) -> Result<KeyId, Placed> {
-    text.get_ref().parse().map_err(|error| placed(text, ContractError::Key(error).into()))
+    text.get_ref().parse().map_err(|error| placed(text, SourceFault::Delegate(error)))
+}
+
+/// Writing to a store of no size could never succeed, so an author who grants it has forgotten something.
+fn check_store(contract: &Contract) -> Result<(), ContractError> {
+    let writes = |rule: &Rule| MethodName::new("memory.write").is_ok_and(|name| rule.call.matches(&name));
+    if contract.limits.memory_store_kib == 0 && contract.allow.iter().any(writes) {
+        let why = "memory.write is granted, and memory_store_kib is 0 or left out".to_owned();
+        return Err(ContractError::Value { field: "limits", why });
+    }
+    Ok(())
 }
 
 /// The program that was measured is the one that the source names.

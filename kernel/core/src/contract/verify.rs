@@ -37,7 +37,7 @@ pub struct Admission<'a> {
     pub methods: &'a Methods,
 }
 
-/// A contract that may be acted on. Made by [`verify`] and, for helpers, by [`crate::attenuate::mint`].
+/// A contract that may be acted on. Made by [`verify()`] and, for helpers, by [`crate::attenuate::mint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {

@@ -91,7 +91,10 @@ fn reason_beside(resource: &Resource, nearest: Option<&Rule>) -> String {
 fn grant_for(call: &str, resource: &Resource) -> String {
     let pattern = match resource {
         Resource::Path(path) => format!("path = {}\n", quoted(path.as_str())),
-        Resource::PathPair(pair) => format!("path = {}\n", quoted(&shared_directory(pair.from(), pair.to()))),
+        Resource::PathPair(pair) => match shared_directory(pair.from(), pair.to()) {
+            Some(directory) => format!("path = {}\n", quoted(&directory)),
+            None => return String::new(),
+        },
         Resource::Http(request) => {
             let url = format!("{} {}{}", request.method(), request.origin(), request.path());
             format!("http = {}\n", quoted(&url))
@@ -110,12 +113,11 @@ fn grant_for(call: &str, resource: &Resource) -> String {
     format!("[[allow]]\ncall = {}\n{pattern}", quoted(call))
 }
 
-/// `/a/**` for `/a/b` and `/a/c`.
-fn shared_directory(from: &str, to: &str) -> String {
+/// `/a/**` for `/a/b` and `/a/c`; none where they share only the root, which no contract can grant.
+fn shared_directory(from: &str, to: &str) -> Option<String> {
     let shared = path_segments(from).zip(path_segments(to)).take_while(|(a, b)| a == b);
-    let mut directory: String = shared.flat_map(|(segment, _)| ["/", segment]).collect();
-    directory.push_str("/**");
-    directory
+    let directory: String = shared.flat_map(|(segment, _)| ["/", segment]).collect();
+    (!directory.is_empty()).then(|| directory + "/**")
 }
 
 /// How much a grant and a resource have in common: the origin first, then leading segments.

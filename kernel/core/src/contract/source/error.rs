@@ -1,6 +1,8 @@
 //! What is wrong with a source, and on which line.
 
 use crate::contract::error::ContractError;
+use crate::contract::rule::RuleFault;
+use crate::key::KeyError;
 use core::fmt;
 
 /// A fault with its place.
@@ -23,6 +25,8 @@ pub enum SourceFault {
     Duration(String),
     /// `[program]` names other files than were measured.
     OtherProgram,
+    /// The delegate is no usable key.
+    Delegate(KeyError),
     /// A fault that the contract would have.
     Contract(ContractError),
     /// A policy test that names more than one resource.
@@ -53,6 +57,8 @@ impl SourceError {
             SourceFault::Toml(_) => "not_a_source",
             SourceFault::Duration(_) => "bad_value",
             SourceFault::OtherProgram => "wrong_program",
+            SourceFault::Delegate(KeyError::Weak) => "weak_key",
+            SourceFault::Delegate(_) => "not_a_key",
             SourceFault::Contract(error) => error.code(),
             SourceFault::TestResource | SourceFault::Test { .. } => "test_failed",
         }
@@ -65,8 +71,12 @@ impl SourceError {
             SourceFault::Toml(_) => "`pawang contract new` writes one to start from",
             SourceFault::Duration(_) => "write it as 90s, 30m, 2h or 7d",
             SourceFault::OtherProgram => "name the same program in both places, or in one only",
-            SourceFault::Contract(ContractError::TooLong { .. }) => "split the work over several contracts",
-            SourceFault::Contract(_) => "correct this line",
+            SourceFault::Delegate(_) => "`pawang key show` prints a key as it is written here",
+            SourceFault::Contract(error) => match error {
+                ContractError::Rule { fault: RuleFault::Protected(_), .. }
+                | ContractError::TooLong { .. } => error.hint(),
+                _ => "correct this line",
+            },
             SourceFault::TestResource => "give the one of http, path, argv and name that the call is about",
             SourceFault::Test { .. } => "correct the rules, or the test",
         }
@@ -91,6 +101,7 @@ impl fmt::Display for SourceFault {
             Self::Toml(why) => f.write_str(why),
             Self::Duration(found) => write!(f, "{found:?} is no duration"),
             Self::OtherProgram => f.write_str("[program] names another program than is to be run"),
+            Self::Delegate(error) => write!(f, "delegate refused: {error}"),
             Self::Contract(error) => error.fmt(f),
             Self::TestResource => f.write_str("the test names more than one resource"),
             Self::Test { call, expected, found } => {

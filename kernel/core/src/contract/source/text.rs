@@ -43,9 +43,8 @@ pub(super) struct SourceText {
     pub(super) runtime: Option<Spanned<String>>,
     pub(super) delegate: Option<Spanned<String>>,
     program: Option<Spanned<ProgramPaths>>,
-    pub(super) gas: GasText,
-    #[serde(default)]
-    pub(super) limits: LimitsText,
+    pub(super) gas: Spanned<GasText>,
+    pub(super) limits: Option<Spanned<LimitsText>>,
     #[serde(default)]
     pub(super) allow: Vec<Spanned<RuleText>>,
     #[serde(default)]
@@ -158,10 +157,21 @@ impl Source {
                 self.text.uses.as_ref().map(|uses| uses.span().start)
             }
             ContractError::Value { field: "not_after", .. } => Some(self.text.ttl.span().start),
+            ContractError::Value { field: "gas.each", why } => self.each_at(why),
+            ContractError::Value { field: "gas", .. } => Some(self.text.gas.span().start),
+            ContractError::Value { field: "limits", .. } => {
+                self.text.limits.as_ref().map(|limits| limits.span().start)
+            }
             ContractError::Value { field: "program", .. } => Some(self.program_at),
             _ => None,
         };
         Placed { at: at.unwrap_or(0), fault: error.into() }
+    }
+
+    /// Where the sub-ceiling stands whose call an error begins with.
+    fn each_at(&self, why: &str) -> Option<usize> {
+        let call = why.split(": ").next().unwrap_or_default();
+        self.text.gas.get_ref().each.get(call).map(|limit| limit.span().start)
     }
 
     /// Where the rule with this text stands: among the denies for a fault that only denies have, and the last of
