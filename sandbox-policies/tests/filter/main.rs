@@ -3,7 +3,13 @@
 //!
 //! Also the ratchets: the flattened profiles are golden (`PAWANG_GOLDEN=write` writes them anew), and the number of calls
 //! that a process can reach may only fall without someone looking.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::as_conversions, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod interpreter;
 

@@ -1,8 +1,8 @@
 //! What the tests of this crate share: the static binaries, a launcher, a jail to start from, and one run of it.
 //!
-//! The binaries are those of `PAWANG_LIBEXEC` where that is set (`cargo xtask` does), and are built here otherwise: for
-//! musl, or statically for glibc where the target is missing, because a dynamic program cannot run under a tool's
-//! profile.
+//! The binaries are those of `PAWANG_LIBEXEC` (the launcher, which `cargo xtask` stages) and `PAWANG_PROBE`, and are built
+//! here where these are not set: for musl, or statically for glibc where that target is missing, because a dynamic
+//! program cannot run under a tool's profile.
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(
     clippy::unwrap_used,
@@ -30,37 +30,40 @@ pub struct Outcome {
     pub walls: Walls,
 }
 
-/// The static launcher.
+/// The static launcher: the one that is staged, or one built here.
 pub fn launcher_path() -> PathBuf {
-    binaries().join("pawang-launcher")
+    match std::env::var_os("PAWANG_LIBEXEC") {
+        Some(folder) => PathBuf::from(folder).join("pawang-launcher"),
+        None => built().join("pawang-launcher"),
+    }
 }
 
-/// The static probe.
+/// The static probe, which is never installed.
 pub fn probe_path() -> PathBuf {
-    let (installed, example) = (binaries().join("sandbox-probe"), binaries().join("examples/sandbox-probe"));
-    if installed.exists() { installed } else { example }
+    std::env::var_os("PAWANG_PROBE").map_or_else(|| built().join("examples/sandbox-probe"), PathBuf::from)
 }
 
-fn binaries() -> &'static Path {
+/// The folder of static programs, built on first use, in the target folder that the tests were built in.
+fn built() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| match std::env::var_os("PAWANG_LIBEXEC") {
-        Some(folder) => PathBuf::from(folder),
-        None => build("x86_64-unknown-linux-musl", "")
-            .or_else(|_| build("x86_64-unknown-linux-gnu", "-Ctarget-feature=+crt-static"))
-            .unwrap(),
+    FOLDER.get_or_init(|| {
+        let glibc = || build("x86_64-unknown-linux-gnu", Some("-Ctarget-feature=+crt-static"));
+        build("x86_64-unknown-linux-musl", None).or_else(|_| glibc()).unwrap()
     })
 }
 
-fn build(target: &str, flags: &str) -> Result<PathBuf, String> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static");
-    let output = Command::new(env!("CARGO"))
+fn build(target: &str, flags: Option<&str>) -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let mut command = Command::new(env!("CARGO"));
+    command
         .args(["build", "--quiet", "--package", "pawang-sandbox", "--profile", "plugin", "--target", target])
         .args(["--bin", "pawang-launcher", "--example", "sandbox-probe"])
-        .env("CARGO_TARGET_DIR", &folder)
-        .env("RUSTFLAGS", flags)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .map_err(|e| e.to_string())?;
+        .env("CARGO_TARGET_DIR", folder)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if let Some(flags) = flags {
+        command.env("RUSTFLAGS", flags);
+    }
+    let output = command.output().map_err(|e| e.to_string())?;
     match output.status.success() {
         true => Ok(folder.join(target).join("plugin")),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
