@@ -122,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_holds_the_same_table() {
+        let readme = include_str!("../README.md");
+        for (_, code, meaning) in TABLE {
+            assert!(readme.contains(&format!("\n| {code} | {meaning} |\n")), "{code} {meaning}");
+        }
+    }
+
+    #[test]
     fn a_finished_program_keeps_its_own_status_and_nothing_else_does() {
         for (outcome, exit, code) in [
             (Outcome::Done, Some(0), 0),

@@ -62,14 +62,14 @@ impl Trouble {
 /// The exit code of a failure the daemon reports. What is not listed is a plain failure.
 fn exit_of(code: &str) -> Exit {
     match code {
+        _ if code.starts_with("contract_") => Exit::Refused,
         _ if code.starts_with("no_such_") => Exit::NotFound,
         "ambiguous" | "too_short" | "gone" => Exit::NotFound,
         "not_a_program" | "bad_path" | "bad_cwd" | "bad_env" | "runtime" => Exit::Refused,
-        "bad_passphrase" | "bad_trust_store" | "bad_secret_name" | "too_large" | "vault_locked" => {
-            Exit::Refused
-        }
+        "bad_passphrase" | "vault" | "vault_key" | "bad_trust_store" | "bad_secret_name" | "too_large"
+        | "vault_locked" => Exit::Refused,
         "log_broken" => Exit::LogBroken,
-        _ if CONTRACT_CODES.contains(&code) => Exit::Refused,
+        word if CONTRACT_CODES.contains(&word) => Exit::Refused,
         _ => Exit::Failed,
     }
 }
@@ -149,6 +149,7 @@ mod tests {
     fn what_the_daemon_refuses_keeps_its_word_and_gets_an_exit_code() {
         for (code, exit) in [
             ("tampered", Exit::Refused),
+            ("contract_tampered", Exit::Refused),
             ("used_up", Exit::Refused),
             ("no_such_run", Exit::NotFound),
             ("log_unwritable", Exit::Failed),

@@ -1,7 +1,7 @@
 //! Starts the user's own daemon when it is asked for and does not run.
 //!
-//! Two commands may try at once: the daemon itself holds a lock, the second one ends, and both commands connect to
-//! the first. Ready means connected; nothing is read from the daemon's output but, when it did not come up, the end
+//! Commands that try at once take turns, and whoever comes second finds a daemon. (That there is never more than one
+//! is the daemon's own lock, not this one.) Ready means connected; nothing is read from the daemon's output but, when it did not come up, the end
 //! of its log. The system's service is never started from here.
 
 use super::{is_absent, open, unreachable};
@@ -10,8 +10,9 @@ use crate::exit::Exit;
 use crate::places::Place;
 use crate::trouble::{Result, Trouble};
 use interprocess::local_socket::Stream;
+use nix::fcntl::{Flock, FlockArg};
 use std::env;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -73,6 +74,10 @@ pub fn make_state_dir(state: &Path) -> Result<()> {
 
 fn start(state: &Path, socket: &Path) -> Result<Stream> {
     make_state_dir(state)?;
+    let _turn = take_turn(&state.join("start.lock"))?;
+    if let Ok(stream) = open(socket) {
+        return Ok(stream);
+    }
     let daemon = find_daemon()?;
     let log = state.join("pawangd.log");
     let mut child = spawn(&daemon, state, &log)?;
@@ -83,13 +88,19 @@ fn start(state: &Path, socket: &Path) -> Result<Stream> {
             Err(e) if is_absent(&e) => e,
             Err(e) => return Err(not_up(&log, &e)),
         };
-        let ended = has_ended(&mut child);
-        // A daemon that ended may have lost the race for the lock: who holds it answers, now or soon.
-        if ended && fs::exists(socket).is_ok_and(|there| !there) || Instant::now() >= deadline {
+        if has_ended(&mut child) || Instant::now() >= deadline {
+            // It may have found another that was started by other means.
             return open(socket).map_err(|_| not_up(&log, &error));
         }
         std::thread::sleep(Duration::from_millis(RETRY_MS));
     }
+}
+
+/// Waits for whoever starts a daemon here already; they have [`READY_S`].
+fn take_turn(path: &Path) -> Result<Flock<File>> {
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let lock = lock.map_err(|e| Trouble::file("write", path, &e))?;
+    Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| Trouble::file("lock", path, &e.into()))
 }
 
 /// By way of this very program, because leaving the session must happen between fork and exec.

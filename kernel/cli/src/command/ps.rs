@@ -126,13 +126,11 @@ pub fn inspect(context: &Context, args: &InspectArgs) -> Result<()> {
     let contract: Contract = serde_json::from_value(detail.contract.clone())
         .map_err(|e| Trouble::new(Exit::Failed, "the run's contract cannot be read").why(e))?;
     ui.print(&show::rights(&contract, ui.out))?;
-    ui.line(&format!("\n{}", ui.out.tone(Tone::Strong, "walls")))?;
-    for wall in &detail.walls {
-        ui.line(&format!("  {}", clean(wall)))?;
-    }
     if detail.processes.is_empty() {
         return Ok(());
     }
+    let walls: Vec<String> = detail.walls.iter().map(|wall| clean(wall)).collect();
+    ui.line(&format!("\n{}\n  {}", ui.out.tone(Tone::Strong, "walls"), walls.join(" · ")))?;
     ui.line(&format!("\n{}", ui.out.tone(Tone::Strong, "processes")))?;
     let mut table = Table::new(&[("name", Column::Left), ("pid", Column::Right), ("walls", Column::Elastic)]);
     for process in &detail.processes {

@@ -141,12 +141,13 @@ fn list(context: &Context, client: &mut Client, args: &ListArgs, methods: &Metho
     if args.json {
         return context.ui.json(&store);
     }
-    context
-        .ui
-        .table(&table(&store), "nobody is trusted: no contract is accepted. Make your key: pawang key new")
+    context.ui.table(
+        &table(&store, &Ceiling::operator(methods)),
+        "nobody is trusted: no contract is accepted. Make your key: pawang key new",
+    )
 }
 
-fn table(store: &TrustStore) -> Table {
+fn table(store: &TrustStore, operator: &Ceiling) -> Table {
     let mut table = Table::new(&[
         ("name", Column::Left),
         ("key", Column::Left),
@@ -159,6 +160,7 @@ fn table(store: &TrustStore) -> Table {
     for entry in store.entries() {
         let allow: Vec<String> = entry.ceiling.allow.iter().map(ToString::to_string).collect();
         let may = match allow.len() {
+            _ if entry.ceiling == *operator => "all that a contract can say".into(),
             0 => Cell::toned(Tone::Warn, "nothing"),
             1..=3 => allow.join("; ").into(),
             n => format!(

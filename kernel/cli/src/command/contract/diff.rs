@@ -192,7 +192,12 @@ mod tests {
         for (from, to, field, effect) in [
             ("\"/data/in/**\"\n[[deny]]", "\"/data/in/x/**\"\n[[deny]]", "allow", Effect::Less),
             ("\"/data/in/**\"\n[[allow]]", "\"/data/**\"\n[[allow]]", "allow", Effect::More),
-            ("\"/data/in/**\"\n[[allow]]", "\"/data/in/**\"\nmax_calls = 3\n[[allow]]", "allow", Effect::Less),
+            (
+                "\"/data/in/**\"\n[[allow]]",
+                "\"/data/in/**\"\nmax_calls = 3\n[[allow]]",
+                "allow",
+                Effect::Less,
+            ),
             ("\"/data/in/private/**\"", "\"/data/in/private/a\"", "deny", Effect::More),
             ("limit = 100", "limit = 200", "gas", Effect::More),
             ("ttl = \"1h\"", "ttl = \"30m\"", "ttl_s", Effect::Less),
