@@ -2,6 +2,7 @@
 //!
 //! The only place in this tool that opens a socket. hyper calls it with nothing but the origin.
 
+use crate::STACK;
 use crate::address::refusal;
 use crate::explain::{ConnectError, dial_failure, tls_failure};
 use crate::origin::Origin;
@@ -11,13 +12,17 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use pawang_sdk::Failure;
 use rustls::pki_types::ServerName;
+use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -25,6 +30,8 @@ use tokio_rustls::TlsConnector;
 const STEP_MAX: Duration = Duration::from_secs(10);
 /// Most addresses of a name that are tried. More than four are rare, and each may cost [`STEP_MAX`].
 const ADDRESSES_MAX: usize = 8;
+/// Name look-ups at once; each holds a thread, for up to 10 s where no server answers.
+static LOOKUPS: Semaphore = Semaphore::const_new(8);
 
 /// Opens connections for hyper. Clones share the TLS configuration.
 #[derive(Clone)]
@@ -76,12 +83,7 @@ async fn look_up(origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(spelt_out) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(spelt_out, port)]);
     }
-    let found = lookup_host((host, port)).await.map_err(|e| {
-        Failure::new("name_not_found", format!("{host} cannot be looked up: {e}"))
-            .hint("check the name, and that this machine can reach its name server")
-            .retryable()
-    })?;
-    let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+    let addresses = resolve(host.to_owned(), port).await?;
     for address in &addresses {
         if let Some(what) = refusal(address.ip()) {
             let message = format!("{host} leads to {}, which is {what}", address.ip());
@@ -90,6 +92,26 @@ async fn look_up(origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
         }
     }
     Ok(addresses)
+}
+
+/// Asks the system's resolver, on a thread of its own: it waits, and cannot be told to stop.
+async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let failed = |host: &str, e: &dyn fmt::Display| {
+        Failure::new("name_not_found", format!("{host} cannot be looked up: {e}"))
+            .hint("check the name, and that this machine can reach its name server")
+            .retryable()
+    };
+    let name = host.clone();
+    let slot = LOOKUPS.acquire().await.map_err(|e| failed(&host, &e))?;
+    let (send, found) = oneshot::channel();
+    let look_up = move || {
+        let _slot = slot;
+        // The request may have been given up meanwhile.
+        let _ =
+            send.send((name.as_str(), port).to_socket_addrs().map(|all| all.take(ADDRESSES_MAX).collect()));
+    };
+    thread::Builder::new().stack_size(STACK).spawn(look_up).map_err(|e| failed(&host, &e))?;
+    found.await.map_err(|e| failed(&host, &e))?.map_err(|e: io::Error| failed(&host, &e))
 }
 
 async fn dial(origin: &Origin, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {

@@ -24,8 +24,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Handle};
 
-/// Name look-ups at once; each holds a thread.
-const LOOKUPS_MAX: usize = 8;
 /// Stack of the threads, in bytes. The look-up of a C library keeps a few answers of 4 KiB there.
 const STACK: usize = 512 << 10;
 
@@ -55,8 +53,6 @@ fn main() -> ExitCode {
 fn open(setup: Setup) -> Result<Service, Failure> {
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(LOOKUPS_MAX)
-        .thread_stack_size(STACK)
         .build()
         .map_err(|e| Failure::new("internal", format!("the runtime does not start: {e}")))?;
     let handle = runtime.handle().clone();
