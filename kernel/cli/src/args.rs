@@ -23,7 +23,7 @@ use std::path::PathBuf;
 )]
 pub struct Cli {
     /// State directory of the daemon to talk to [else: $PAWANG_STATE, the system's service, ~/.local/state/pawang]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub state: Option<PathBuf>,
     /// When to colour: on a terminal, always, never. NO_COLOR is respected.
     #[arg(

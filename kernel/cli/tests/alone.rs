@@ -2,6 +2,7 @@
 //!
 //! Each test has the program in a folder of its own, so that no daemon stands beside it. It is a hard link: a copy
 //! would be busy being written while another test forks.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a surprise fails the test")]
 
 use std::fs;
 use std::io::{Read, Write};

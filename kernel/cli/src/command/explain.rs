@@ -27,12 +27,12 @@ use std::path::Path;
 /// Explain a verdict: of a call that was made, or of one that was not.
 ///
 /// Ends with 0 where the call is allowed, and with 77 where it is denied.
-///
-///   pawang explain 7f3a91c2:12                             call 12 of that run, as its timeline numbers it
-///   pawang explain --contract job.toml fs.read /etc/passwd
-///   pawang explain --contract job.toml http.fetch GET https://api.example.com/v1/forecast
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Examples:\n  pawang explain 7f3a91c2:12                              call 12 of that run\n  \
+                        pawang explain --contract job.toml fs.read /etc/passwd\n  \
+                        pawang explain --contract job.toml http.fetch GET https://api.example.com/v1/forecast"
+)]
 pub struct ExplainArgs {
     /// Decide by this contract: a file, or the digest of one that the daemon knows.
     #[arg(long, value_name = "CONTRACT")]

@@ -19,6 +19,23 @@ use std::path::PathBuf;
 /// Largest ceiling file, in bytes.
 const CEILING_MAX: u64 = 1 << 20;
 
+/// A test holds that it is one.
+const CEILING_EXAMPLE: &str = "A ceiling:
+  gas = 10000
+  ttl_s = 86400
+  uses = 10
+  allow = [{ call = \"fs.read\", path = \"/srv/data/**\" }]
+  secrets = [{ name = \"EXAMPLE_KEY\", to = \"https://api.example.com/**\" }]
+  [limits]
+  wall_s = 600
+  memory_mib = 512
+  processes = 8
+  open_files = 64
+  file_mib = 16
+  tmp_mib = 16
+  output_kib = 1024
+  memory_store_kib = 0";
+
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -26,15 +43,9 @@ pub enum Command {
     List(ListArgs),
     /// Accept contracts signed by a key, up to a ceiling.
     ///
-    /// The ceiling is a TOML file written like a contract: nothing that the key signs may go beyond it, and what the
-    /// file leaves out is none.
-    ///
-    ///   gas = 10000
-    ///   ttl_s = 86400
-    ///   uses = 10
-    ///   allow = [{ call = "fs.read", path = "/srv/data/**" }]
-    ///   limits = { wall_s = 600, memory_mib = 512, processes = 8, open_files = 64, … }
-    #[command(verbatim_doc_comment)]
+    /// The ceiling is a TOML file written like a contract: nothing that the key signs may go beyond it, and what the file
+    /// leaves out is none.
+    #[command(after_help = CEILING_EXAMPLE)]
     Add(AddArgs),
     /// No longer accept a key. Runs under its contracts go on; see `pawang contract revoke`.
     Remove(RemoveArgs),
@@ -248,6 +259,13 @@ mod tests {
         let ceiling = read_ceiling(&path).unwrap();
         assert_eq!((ceiling.gas, ceiling.ttl_s, ceiling.uses, ceiling.allow.len()), (Gas(5), 0, 0, 1));
         assert_eq!(ceiling.limits.wall_s, 0);
+    }
+
+    #[test]
+    fn the_example_is_a_ceiling() {
+        let text = super::CEILING_EXAMPLE.strip_prefix("A ceiling:\n").unwrap();
+        let ceiling: pawang_core::trust::Ceiling = toml::from_str(text).unwrap();
+        assert_eq!((ceiling.gas, ceiling.limits.tmp_mib, ceiling.secrets.len()), (Gas(10_000), 16, 1));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn table(timeline: &Timeline, paint: Paint, width: Option<usize>) -> 
     table.render(paint, width)
 }
 
-/// The heading of [`line`]s.
+/// The heading of [`line()`]s.
 pub(super) fn heading(paint: Paint, width: Option<usize>) -> String {
     let cells = COLUMNS.iter().map(|(name, _)| Cell::toned(Tone::Dim, *name)).collect();
     fixed(cells, paint, width)
