@@ -53,6 +53,9 @@ fn serve() -> Result<(), String> {
 /// but the socket and the streams. Number 3 is taken so that descriptors received later never stand where a child
 /// will put its own.
 fn prepare() -> Result<(), sys::Errno> {
+    // The folders of a private file tree get the modes they are made with, whatever whoever started the kernel masks;
+    // each program gets a strict mask of its own.
+    sys::set_umask(0);
     sys::default_signals();
     sys::close_from(3)?;
     sys::keep_number(3)?;
