@@ -81,6 +81,8 @@ pub struct Kernel {
     pub images: Images,
     /// Ends of channels that wait for the process they are for.
     pub starting: HashMap<PeerId, Starting>,
+    /// What is read goes through here.
+    pub scratch: Vec<u8>,
     armed_us: Option<u64>,
     next_uid: Cell<u32>,
     peers: HashMap<PeerId, Conn>,
@@ -156,6 +158,7 @@ impl Kernel {
             plugins: parts.plugins,
             images: Images::default(),
             starting: HashMap::new(),
+            scratch: Vec::new(),
             armed_us: None,
             next_uid: Cell::new(*UIDS.start()),
             peers: HashMap::new(),
@@ -189,19 +192,18 @@ impl Kernel {
     }
 
     /// Whether a peer should not be read for now: the log is stuck, or someone it feeds does not read.
-    pub fn must_wait_for(&mut self, peer: PeerId) -> Option<Rc<Notify>> {
+    pub fn must_wait_for(&self, peer: PeerId) -> Option<Rc<Notify>> {
         if self.log_trouble.is_some() {
             return Some(Rc::clone(&self.log_recovered));
         }
         let (run, tool) = self.relay.whose(peer)?;
-        let fed: Vec<PeerId> = match tool {
-            Some(_) => self.runs.get(&run).map(|run| run.automation).into_iter().collect(),
-            None => self.runs.get(&run).map(|run| run.tools.keys().copied().collect()).unwrap_or_default(),
+        let live = self.runs.get(&run)?;
+        let congested = |id: &PeerId| self.peers.get(id).filter(|conn| conn.is_congested());
+        let conn = match tool {
+            Some(_) => congested(&live.automation),
+            None => live.tools.keys().find_map(congested),
         };
-        fed.iter()
-            .filter_map(|id| self.peers.get(id))
-            .find(|conn| conn.is_congested())
-            .map(|conn| Rc::clone(&conn.room))
+        conn.map(|conn| Rc::clone(&conn.room))
     }
 
     /// One frame of a peer.

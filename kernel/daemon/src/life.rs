@@ -3,6 +3,7 @@
 //! Order matters more than speed here: the use is taken and the start is in the log before a process exists (INV-2), and the
 //! end is in the log only when nothing of the run is left (INV-6).
 
+use crate::conn::Conn;
 use crate::control::Watcher;
 use crate::jails;
 use crate::kernel::{Kernel, Shared};
@@ -104,50 +105,58 @@ async fn start_prepared(
 ) -> Result<(), Failure> {
     let verified = beginning.verified.clone();
     verified.check_program(&program.digests).map_err(|error| refused(&error))?;
-    let (jail, wired) = {
+    let Wires { conn, stream, stdin, stdio, outputs } = wires()?;
+    let (jail, peer) = {
         let mut kernel = shared.borrow_mut();
         let jail = jails::automation(&kernel, &verified, &program, &beginning.args)?;
         let peer = admit(&mut kernel, run, &verified, &beginning, &jail)?;
-        let wired = wire(&mut kernel, run, peer, &verified, &program, beginning)?;
-        (jail, wired)
+        enter(&mut kernel, run, peer, &program, beginning, conn, stdin);
+        (jail, peer)
     };
     settle(shared);
-    if let Some(trouble) = &shared.borrow().log_trouble {
-        let why = format!("the log cannot be written ({trouble})");
-        return Err(Failure::new("log_unwritable", why)
-            .hint("free space on the disk of the state directory")
-            .retryable());
+    if shared.borrow().log_trouble.is_some() {
+        return Err(abort(shared, run, log_unwritable()));
     }
     let spawner = shared.borrow().spawner.clone();
-    match spawner.launch(jail, wired.stdio).await {
+    match spawner.launch(jail, stdio).await {
         Ok(launched) => {
             let walls = launched.walls;
             watch_automation(shared, run, Process::new("automation", launched));
-            spawn_local(shell::read_peer(Rc::clone(shared), wired.peer, wired.stream));
+            spawn_local(shell::read_peer(Rc::clone(shared), peer, stream));
             spawn_local(shell::meter(Rc::clone(shared), run));
             spawn_local(wall_clock(
                 Rc::clone(shared),
                 run,
                 Duration::from_secs(u64::from(verified.contract.limits.wall_s)),
             ));
-            for (fd, pipe) in wired.outputs {
+            for (fd, pipe) in outputs {
                 spawn_local(output::pump(Rc::clone(shared), run, fd, pipe));
             }
             announce(shared, run, &words(walls));
             warm(shared, run, &verified);
             Ok(())
         }
-        Err(failure) => {
-            if let Some(run) = shared.borrow_mut().runs.get_mut(&run) {
-                run.pumps = 0;
-                run.detail.clone_from(&failure.message);
-            }
-            shared.borrow_mut().event(|relay, out| relay.end(run, Outcome::Failed, out));
-            settle(shared);
-            conclude(shared, run);
-            Err(failure)
-        }
+        Err(failure) => Err(abort(shared, run, failure)),
     }
+}
+
+fn log_unwritable() -> Failure {
+    Failure::new("log_unwritable", "the log cannot be written, and nothing is done that is not written down")
+        .hint("free space on the disk of the state directory; the daemon goes on by itself")
+        .retryable()
+}
+
+/// Closes the books of a run that could not be started. Whoever asked for it gets the failure itself.
+fn abort(shared: &Shared, run: RunId, failure: Failure) -> Failure {
+    if let Some(live) = shared.borrow_mut().runs.get_mut(&run) {
+        live.pumps = 0;
+        live.watcher = None;
+        live.detail.clone_from(&failure.message);
+    }
+    shared.borrow_mut().event(|relay, out| relay.end(run, Outcome::Failed, out));
+    settle(shared);
+    conclude(shared, run);
+    failure
 }
 
 /// Account, use and record.
@@ -158,6 +167,9 @@ fn admit(
     beginning: &Beginning,
     jail: &pawang_sandbox::Jail,
 ) -> Result<PeerId, Failure> {
+    if kernel.log_trouble.is_some() {
+        return Err(log_unwritable());
+    }
     if kernel.is_ending {
         return Err(Failure::new("ending", "the daemon is ending").retryable());
     }
@@ -182,29 +194,39 @@ fn admit(
     started
 }
 
-/// What a new process is connected by.
-struct Wired {
-    peer: PeerId,
+/// What a new process is connected by: our ends and its own.
+struct Wires {
+    conn: Conn,
     stream: Rc<tokio::net::UnixStream>,
+    stdin: tokio::net::unix::pipe::Sender,
     stdio: Stdio,
     outputs: [(u8, OwnedFd); 2],
 }
 
-fn wire(
+/// Made before anything is booked: a machine out of descriptors costs nobody a use.
+fn wires() -> Result<Wires, Failure> {
+    let made = || -> std::io::Result<Wires> {
+        let (conn, stream, channel) = shell::channel()?;
+        let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC);
+        let ((stdin, to_stdin), (out, stdout), (err, stderr)) = (pipe()?, pipe()?, pipe()?);
+        let stdio = Stdio { stdin, stdout, stderr, channel };
+        let stdin = tokio::net::unix::pipe::Sender::from_owned_fd(to_stdin)?;
+        Ok(Wires { conn, stream, stdin, stdio, outputs: [(1, out), (2, err)] })
+    };
+    made().map_err(|error| Failure::new("no_descriptors", error.to_string()).retryable())
+}
+
+/// Enters a run into the kernel's table and greets its automation.
+fn enter(
     kernel: &mut Kernel,
     run: RunId,
     peer: PeerId,
-    verified: &Verified,
     program: &Program,
     beginning: Beginning,
-) -> Result<Wired, Failure> {
-    let failed =
-        |error: &dyn std::fmt::Display| Failure::new("no_descriptors", error.to_string()).retryable();
-    let (conn, stream, channel) = shell::channel().map_err(|error| failed(&error))?;
-    let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|error| failed(&error));
-    let ((stdin, to_stdin), (out, stdout), (err, stderr)) = (pipe()?, pipe()?, pipe()?);
-    let stdin_writer =
-        tokio::net::unix::pipe::Sender::from_owned_fd(to_stdin).map_err(|error| failed(&error))?;
+    conn: Conn,
+    stdin: tokio::net::unix::pipe::Sender,
+) {
+    let verified = &beginning.verified;
     let hello = KernelHello {
         version_min: pawang_protocol::limits::VERSION_MIN,
         role: Role::Automation,
@@ -228,7 +250,7 @@ fn wire(
             not_after: verified.contract.not_after,
             dir: program.dir.parent().map(std::path::Path::to_owned).unwrap_or_default(),
             // Without someone who may write to it, standard input is at its end.
-            stdin: beginning.watcher.is_some().then(|| Rc::new(stdin_writer)),
+            stdin: beginning.watcher.as_ref().filter(|watcher| watcher.is_control()).map(|_| Rc::new(stdin)),
             watcher: beginning.watcher,
             cpu_done_ms: 0,
             exit: None,
@@ -239,7 +261,6 @@ fn wire(
             output_kept: 0,
         },
     );
-    Ok(Wired { peer, stream, stdio: Stdio { stdin, stdout, stderr, channel }, outputs: [(1, out), (2, err)] })
 }
 
 fn announce(shared: &Shared, run: RunId, walls: &[String]) {

@@ -8,9 +8,9 @@ use pawang_core::digest::Digest;
 use pawang_protocol::Failure;
 use pawang_sandbox::SealedImage;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -56,7 +56,9 @@ pub fn prepare(
     let pinned = &contract.program;
     let executable = PathBuf::from(&pinned.executable.path);
     let image = images.load(&executable).map_err(|error| unreadable(&executable, &error))?;
-    std::fs::create_dir_all(dir).map_err(|error| unreadable(dir, &error))?;
+    // Readable whatever the daemon's umask: a foreign program may run under another user id. The folder above is closed.
+    let made = std::fs::create_dir_all(dir).and_then(|()| std::fs::set_permissions(dir, Permissions::from_mode(0o755)));
+    made.map_err(|error| unreadable(dir, &error))?;
     let script = script.or(pinned.script.as_ref().map(|script| script.path.as_str()));
     let script = match (&pinned.script, script) {
         (Some(_), Some(path)) => Some(copy(Path::new(path), dir)?),
@@ -134,12 +136,10 @@ fn copy(path: &Path, dir: &Path) -> Result<(String, Digest), Failure> {
     }
     let target = dir.join(name);
     let mut options = OpenOptions::new();
-    let write = options
-        .write(true)
-        .create_new(true)
-        .mode(0o444)
-        .open(&target)
-        .and_then(|mut file| file.write_all(&bytes));
+    let write = options.write(true).create_new(true).open(&target).and_then(|mut file| {
+        file.write_all(&bytes)?;
+        file.set_permissions(Permissions::from_mode(0o444))
+    });
     write.map_err(|error| unreadable(&target, &error))?;
     Ok((name.to_owned(), Digest::of(&bytes)))
 }

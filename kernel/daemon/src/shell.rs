@@ -52,10 +52,9 @@ fn chore(shared: &Shared, effect: Effect) {
 
 /// Reads one peer until its channel ends.
 pub async fn read_peer(shared: Shared, peer: PeerId, stream: Rc<UnixStream>) {
-    let mut buffer = vec![0; 0];
     loop {
         loop {
-            let wait = shared.borrow_mut().must_wait_for(peer);
+            let wait = shared.borrow().must_wait_for(peer);
             match wait {
                 Some(room) => room.notified().await,
                 None => break,
@@ -64,27 +63,45 @@ pub async fn read_peer(shared: Shared, peer: PeerId, stream: Rc<UnixStream>) {
         if stream.readable().await.is_err() {
             break;
         }
-        buffer.resize(READ_MAX, 0);
-        let outcome = match stream.try_read(&mut buffer) {
-            Ok(0) => Err(None),
-            Ok(count) => received(&mut shared.borrow_mut(), peer, buffer.get(..count).unwrap_or_default())
-                .map_err(Some),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_) => Err(None),
-        };
-        // An idle connection keeps no buffer.
-        if buffer.len() >= READ_MAX && shared.borrow().relay.runs().count() > 64 {
-            buffer = Vec::new();
-        }
-        if let Err(end) = outcome {
-            ended(&shared, peer, end);
-            settle(&shared);
-            return;
+        match read_once(&mut shared.borrow_mut(), peer, &stream) {
+            Read::Frames => {}
+            Read::Nothing => continue,
+            Read::Fault(fault) => {
+                ended(&shared, peer, Some(fault));
+                settle(&shared);
+                return;
+            }
+            Read::End => break,
         }
         settle(&shared);
     }
     ended(&shared, peer, None);
     settle(&shared);
+}
+
+/// What one attempt to read a peer brought.
+enum Read {
+    Frames,
+    Nothing,
+    End,
+    Fault(Fault),
+}
+
+/// Reads what there is into the kernel's one buffer, so that a thousand idle channels hold none.
+fn read_once(kernel: &mut Kernel, peer: PeerId, stream: &UnixStream) -> Read {
+    let mut buffer = std::mem::take(&mut kernel.scratch);
+    buffer.resize(READ_MAX, 0);
+    let read = match stream.try_read(&mut buffer) {
+        Ok(0) => Read::End,
+        Ok(count) => match received(kernel, peer, buffer.get(..count).unwrap_or_default()) {
+            Ok(()) => Read::Frames,
+            Err(fault) => Read::Fault(fault),
+        },
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+        Err(_) => Read::End,
+    };
+    kernel.scratch = buffer;
+    read
 }
 
 /// Handles every whole frame of what was received; what is left over waits in the channel's buffer.
