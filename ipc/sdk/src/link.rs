@@ -59,7 +59,10 @@ impl Link {
             SendError::TooLarge(e) => Lost::from(e),
         })?;
         let methods = hello.methods.clone();
-        Ok((Self { channel, incoming, out, book: Book::new(role), methods }, hello))
+        let mut link = Self { channel, incoming, out, book: Book::new(role), methods };
+        // The first calls may have come with the Hello: a tool is started because of one.
+        link.file()?;
+        Ok((link, hello))
     }
 
     /// Waits until something arrives and files all that is there.
@@ -69,6 +72,11 @@ impl Link {
     pub(crate) fn wait(&mut self) -> Result<(), Lost> {
         self.out.flush()?;
         channel::read(&self.channel, self.incoming.tail())?;
+        self.file()
+    }
+
+    /// Files every whole frame that has been read.
+    fn file(&mut self) -> Result<(), Lost> {
         while let Some(frame) = self.incoming.next_frame()? {
             self.book.take(Message::decode(frame)?)?;
         }
