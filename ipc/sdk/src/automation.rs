@@ -50,6 +50,7 @@ pub struct Answer {
 pub fn connect() -> Result<Kernel, Lost> {
     let client = format!("pawang-sdk {}", env!("CARGO_PKG_VERSION"));
     let (link, hello) = Link::open(Role::Automation, &client, None)?;
+    link.out.flush()?;
     Ok(Kernel { link, run: hello.run })
 }
 

@@ -37,7 +37,8 @@ pub(crate) struct Request<'a> {
 }
 
 impl Link {
-    /// Reads the kernel's `Hello` and answers it.
+    /// Reads the kernel's `Hello` and queues the answer, which leaves with the first flush: a tool is ready only once
+    /// it has opened what it was told to.
     ///
     /// # Errors
     /// [`Lost`] where the channel is not there, or the kernel speaks another version or to another kind of process.
@@ -54,7 +55,7 @@ impl Link {
         let plugin = plugin.map(PluginName::new).transpose().map_err(|e| Lost::Protocol(e.to_string()))?;
         let answer = serde_json::to_vec(&PeerHello { client: client.to_owned(), plugin })
             .map_err(|e| Lost::Protocol(e.to_string()))?;
-        out.send(&Message::Hello { version, features: 0, body: &answer }).map_err(|e| match e {
+        out.queue(&Message::Hello { version, features: 0, body: &answer }).map_err(|e| match e {
             SendError::Lost(lost) => lost,
             SendError::TooLarge(e) => Lost::from(e),
         })?;

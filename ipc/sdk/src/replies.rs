@@ -61,8 +61,23 @@ impl<'a> Replies<'a> {
         args: &[u8],
         data: &[u8],
     ) -> Result<Nested, Unfinished> {
-        let request =
-            Request { parent: self.id, method, resource, args, data, deadline_ms: 0, gas_max: Gas::ZERO };
+        self.call_within(0, method, resource, args, data)
+    }
+
+    /// As [`Self::call`], waiting at most `deadline_ms`; 0 for the method's own deadline.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn call_within(
+        &mut self,
+        deadline_ms: u32,
+        method: &str,
+        resource: &str,
+        args: &[u8],
+        data: &[u8],
+    ) -> Result<Nested, Unfinished> {
+        let parent = self.id;
+        let request = Request { parent, method, resource, args, data, deadline_ms, gas_max: Gas::ZERO };
         let id = self.link.start(&request)?;
         self.nested.push(id);
         Ok(Nested(id))

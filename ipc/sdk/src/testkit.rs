@@ -57,6 +57,8 @@ pub enum Event {
         id: u64,
         /// The call it is made for.
         parent: u64,
+        /// How long it waits, in ms.
+        deadline_ms: u32,
         /// Name of the method.
         method: String,
         /// Resource.
@@ -279,9 +281,10 @@ impl Plugin {
                 args: json(args),
                 data: data.to_owned(),
             }),
-            Message::Call { id, parent, method, resource, args, data, .. } => Event::Call {
+            Message::Call { id, parent, deadline_ms, method, resource, args, data, .. } => Event::Call {
                 id,
                 parent,
+                deadline_ms,
                 method: self.name_of(method),
                 resource: resource.to_owned(),
                 args: json(args),

@@ -11,6 +11,7 @@
 use pawang_sdk::{Call, Done, Failure, Outcome, Replies, Tool};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 /// Output in bytes, both streams together, where the caller names no limit.
@@ -25,8 +26,8 @@ struct RunArgs {
     /// Environment on top of what the contract's runtime gives. The kernel refuses reserved names.
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// How long the program may run, in ms.
-    timeout_ms: Option<u64>,
+    /// How long the program may run, in ms, not 0; as long as the call may take where it is absent.
+    timeout_ms: Option<NonZeroU32>,
     /// Most output in bytes; the program is stopped when it writes more.
     max_bytes: Option<u64>,
 }
@@ -39,7 +40,7 @@ struct SpawnArgs {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_ms: Option<u64>,
+    timeout_ms: Option<NonZeroU32>,
 }
 
 fn main() -> ExitCode {
@@ -53,7 +54,8 @@ fn run(_: &mut (), call: &Call, replies: &mut Replies<'_>) -> Outcome {
     let output_max = max_bytes.unwrap_or(OUTPUT_DEFAULT);
     let spawn = serde_json::to_vec(&SpawnArgs { cwd, env, timeout_ms })
         .map_err(|e| Failure::new("internal", format!("the request has no JSON form: {e}")))?;
-    let program = replies.call("kernel.spawn", &call.resource, &spawn, &call.data)?;
+    let deadline_ms = timeout_ms.map_or(0, NonZeroU32::get);
+    let program = replies.call_within(deadline_ms, "kernel.spawn", &call.resource, &spawn, &call.data)?;
     let mut left = output_max;
     loop {
         let part = replies.next(&program)?;

@@ -73,7 +73,7 @@ impl Fetcher {
     /// `bad_arguments`, `refused`, `address_refused`, `name_not_found`, `connect_failed`, `tls_failed`, `timed_out`,
     /// `bad_reply`, `connection_lost`, `too_large`; [`Unfinished::Cancelled`].
     pub async fn fetch(&self, call: &mut Call, replies: &mut Detached) -> Outcome {
-        let Fetch { request, origin, timeout, body_max } = Fetch::read(call)?;
+        let Fetch { request, origin, timeout, body_max, has_secrets } = Fetch::read(call)?;
         if !self.origins.contains(&origin) {
             let message =
                 format!("{} port {} is no origin this tool was started for", origin.host(), origin.port());
@@ -86,6 +86,9 @@ impl Fetcher {
             answered.set();
         }
         check_head(&response, body_max)?;
+        if has_secrets && is_coded(&response) {
+            return Err(bad_reply("it is compressed, though that was declined to protect a secret").into());
+        }
         stream(response, body_max, timeout, replies).await
     }
 }
@@ -101,6 +104,12 @@ fn check_head(response: &Response<Incoming>, body_max: u64) -> Result<(), Failur
     }
     let announced = response.body().size_hint().lower();
     if announced > body_max { Err(too_large(body_max)) } else { Ok(()) }
+}
+
+/// Whether the body is not the plain bytes: compressed, most likely.
+fn is_coded(response: &Response<Incoming>) -> bool {
+    let mut codings = response.headers().get_all(header::CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 async fn stream(

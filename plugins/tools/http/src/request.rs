@@ -43,6 +43,8 @@ pub struct Fetch {
     pub timeout: Duration,
     /// Largest body of the answer, in bytes.
     pub body_max: u64,
+    /// Whether secrets are in it.
+    pub has_secrets: bool,
 }
 
 #[derive(Deserialize)]
@@ -78,12 +80,12 @@ impl Fetch {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = read_headers(args.headers)?;
-        put_in_secrets(request.headers_mut(), call)?;
+        let has_secrets = put_in_secrets(request.headers_mut(), call)?;
         // One request per HTTP/1 connection: what a server sends beyond its answer can then never be taken for the
         // next one, and no request meets a connection that is just being closed. HTTP/2 frames prevent both; there
         // the header is left out and connections are shared.
         request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        Ok(Self { request, origin, timeout: Duration::from_millis(timeout_ms.into()), body_max })
+        Ok(Self { request, origin, timeout: Duration::from_millis(timeout_ms.into()), body_max, has_secrets })
     }
 }
 
@@ -125,8 +127,15 @@ fn read_headers(headers: Headers) -> Result<HeaderMap, Failure> {
     Ok(map)
 }
 
-fn put_in_secrets(headers: &mut HeaderMap, call: &Call) -> Result<(), Failure> {
-    for secret in call.secrets()? {
+/// Puts in what the kernel sent for this request, and says whether that was anything.
+fn put_in_secrets(headers: &mut HeaderMap, call: &Call) -> Result<bool, Failure> {
+    let secrets = call.secrets()?;
+    let has_secrets = !secrets.is_empty();
+    if has_secrets {
+        // The kernel finds a secret that the server sends back only where it stands in plain bytes.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    for secret in secrets {
         let name = read_name(&secret.header)?;
         let mut value = HeaderValue::from_bytes(secret.value.as_bytes())
             .map_err(|_| bad_arguments(format!("the secret for header {name} has a control character")))?;
@@ -134,7 +143,7 @@ fn put_in_secrets(headers: &mut HeaderMap, call: &Call) -> Result<(), Failure> {
         value.set_sensitive(true);
         headers.insert(name, value);
     }
-    Ok(())
+    Ok(has_secrets)
 }
 
 fn read_name(name: &str) -> Result<HeaderName, Failure> {

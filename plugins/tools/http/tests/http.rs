@@ -186,6 +186,19 @@ fn f44_a_secret_replaces_what_the_caller_gave_and_is_in_no_error() {
 }
 
 #[test]
+fn f45_an_answer_that_hides_a_secret_in_compression_is_refused() {
+    let coded = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n\x1f\x0b";
+    let server = saying(coded);
+    let mut tool = tool_for(&server);
+    let ask = server.get("/").args(json!({"headers": {"accept-encoding": "gzip"}}));
+    assert_eq!(tool.call(&ask).ok().data.len(), 2, "without a secret it is the caller's choice");
+    assert!(server.seen.recv().unwrap().contains("accept-encoding: gzip\r\n"));
+    let failure = tool.call(&ask.secret("authorization", "Bearer canary")).failure();
+    assert!(failure.code == "bad_reply" && failure.message.contains("compressed"), "{failure}");
+    assert!(server.seen.recv().unwrap().contains("accept-encoding: identity\r\n"));
+}
+
+#[test]
 fn only_the_origins_of_the_setup_are_reached() {
     let server = saying(OK);
     let other = saying(OK);
