@@ -4,12 +4,15 @@
 //! ends when the parent ends at the latest, is a proved subset of it, and bears the parent's digest. It needs no
 //! signature: it never leaves the kernel. Its gas is carved out of the parent's account by whoever calls this.
 //!
+//! The other way to a smaller contract is a delegate's signature, offline. [`under`] fills in for it what has to be
+//! inherited; what it wrote is proved by the kernel, by the same [`subset()`].
+//!
 //! Does not: let a helper run code that the parent's signer did not pin.
 
 use crate::contract::bounds::{DEPTH_MAX, PAYLOAD_BYTES_MAX};
 use crate::contract::meaning;
 use crate::contract::{
-    CallPattern, Contract, ContractError, EachCeiling, FileDigest, GasRules, Limits, NotSubset, Program,
+    CallPattern, Contract, ContractError, EachCeiling, FileDigest, GasRules, LimitsAsked, NotSubset, Program,
     Rule, Serial, Verified, subset,
 };
 use crate::digest::Digest;
@@ -44,9 +47,9 @@ pub struct HelperRequest {
     /// Names of the parent's secrets that it may use, where the parent may.
     #[serde(default)]
     pub secrets: Vec<String>,
-    /// Limits; absent, the parent's.
+    /// Limits; each that is absent is the parent's.
     #[serde(default)]
-    pub limits: Option<Limits>,
+    pub limits: LimitsAsked,
 }
 
 /// What the daemon brings to a minting: the time, chance and tables.
@@ -124,10 +127,28 @@ fn cut(
         allow: request.allow,
         deny: merge_denies(request.deny, &parent.deny),
         secrets: secrets.into_iter().flatten().collect(),
-        limits: request.limits.unwrap_or(parent.limits),
+        limits: request.limits.or(&parent.limits),
         delegate: None,
         parent: Some(digest),
     })
+}
+
+/// A delegate's contract with what it inherits filled in: program, runtime, denies, sub-ceilings, parent, and no time
+/// outside the parent's. Not yet proved to be a part of it: [`subset()`] says that.
+#[must_use]
+pub fn under(child: Contract, parent: &Contract, parent_digest: Digest) -> Contract {
+    Contract {
+        audience: parent.audience,
+        program: parent.program.clone(),
+        runtime: parent.runtime.clone(),
+        not_before: child.not_before.max(parent.not_before),
+        not_after: child.not_after.min(parent.not_after),
+        prices: parent.prices,
+        gas: GasRules { limit: child.gas.limit, each: merge_each(child.gas.each, &parent.gas.each) },
+        deny: merge_denies(child.deny, &parent.deny),
+        parent: Some(parent_digest),
+        ..child
+    }
 }
 
 fn inherited_secrets(
@@ -167,7 +188,7 @@ fn merge_each(own: Vec<EachCeiling>, parent: &[EachCeiling]) -> Vec<EachCeiling>
 }
 
 /// The parent's denies, and the helper's own that are not among them.
-pub fn merge_denies(own: Vec<Rule>, parent: &[Rule]) -> Vec<Rule> {
+fn merge_denies(own: Vec<Rule>, parent: &[Rule]) -> Vec<Rule> {
     let mut merged = parent.to_vec();
     merged.extend(own.into_iter().filter(|rule| !parent.contains(rule)));
     merged

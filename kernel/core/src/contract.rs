@@ -24,7 +24,7 @@ pub mod source;
 pub mod subset;
 pub mod verify;
 
-pub use bounds::Limits;
+pub use bounds::{Limits, LimitsAsked};
 pub use envelope::Envelope;
 pub use error::{ContractError, PayloadFault};
 pub use rule::{CallPattern, Rule, RuleFault};

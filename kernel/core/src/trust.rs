@@ -15,6 +15,7 @@ use crate::contract::{CallPattern, Contract, ContractError, NotSubset, Rule, Rul
 use crate::key::KeyId;
 use crate::method::{Method, Methods, ResourceKind};
 use core::fmt;
+use pawang_protocol::limits::NAME_MAX;
 use pawang_protocol::{Gas, PluginName};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,8 @@ pub enum TrustError {
     Malformed(String),
     /// A version this kernel does not know.
     Version(u32),
+    /// A name that is empty, longer than 64 bytes or not printable.
+    Name,
     /// A key or a name that stands twice; carries it.
     Twice(String),
     /// A rule of a ceiling that means nothing; carries it.
@@ -141,6 +144,9 @@ impl TrustStore {
     pub fn add(&mut self, entry: TrustEntry, methods: &Methods) -> Result<(), TrustError> {
         if self.keys.len() >= TRUST_ENTRIES_MAX {
             return Err(TrustError::TooLong(self.keys.len().saturating_add(1), TRUST_ENTRIES_MAX));
+        }
+        if entry.name.is_empty() || entry.name.len() > NAME_MAX || entry.name.chars().any(char::is_control) {
+            return Err(TrustError::Name);
         }
         if let Some(there) = self.keys.iter().find(|own| own.key == entry.key || own.name == entry.name) {
             return Err(TrustError::Twice(there.name.clone()));
@@ -277,6 +283,9 @@ impl fmt::Display for TrustError {
             }
             Self::Malformed(why) => write!(f, "not a trust store: {why}"),
             Self::Version(found) => write!(f, "trust store of version {found}; this kernel knows version 1"),
+            Self::Name => {
+                write!(f, "a name in a trust store has 1 to {NAME_MAX} bytes and no control characters")
+            }
             Self::Twice(name) => {
                 write!(f, "{name} is trusted already; remove it first to change its ceiling")
             }

@@ -9,9 +9,9 @@
 
 mod kit;
 
-use kit::{NOW, contract, methods, rule, rules, sign, verdict};
-use pawang_core::attenuate::{HelperRequest, Mint, mint};
-use pawang_core::contract::{ContractError, EachCeiling, NotSubset, Serial, Verified};
+use kit::{NOW, contract, key, methods, rule, rules, sign, verdict};
+use pawang_core::attenuate::{HelperRequest, Mint, mint, under};
+use pawang_core::contract::{Contract, ContractError, EachCeiling, Limits, NotSubset, Serial, Verified};
 use pawang_core::permit::Policy;
 use pawang_protocol::{DenialCode, Gas};
 
@@ -125,12 +125,40 @@ fn a_request_has_a_closed_shape() {
         (r#"{"name":"a","gas":-1}"#, "wrong_type"),
         (r#"{"name":"a","gas":1.5}"#, "wrong_type"),
         (r#"{"name":"a","allow":[{"call":"fs.read","path":"/a","x":1}]}"#, "unknown_field"),
-        (r#"{"name":"a","limits":{"wall_s":1}}"#, "missing_field"),
+        (r#"{"name":"a","limits":{"network":1}}"#, "unknown_field"),
         ("", "not_json"),
     ] {
         assert_eq!(ask(&parent(), json).unwrap_err().code(), code, "{json}");
     }
     assert_eq!(HelperRequest::parse(&vec![b' '; (64 << 10) + 1]).unwrap_err().code(), "too_long");
+}
+
+#[test]
+fn a_helper_may_ask_for_lower_limits_one_by_one_and_for_no_higher() {
+    let parent = parent();
+    let helper = ask(&parent, r#"{"name":"helper","limits":{"wall_s":1}}"#).unwrap();
+    assert_eq!(helper.contract.limits, Limits { wall_s: 1, ..parent.contract.limits });
+    let higher = NotSubset::Limit { name: "wall_s", asked: 301, most: 300 };
+    assert_eq!(
+        ask(&parent, r#"{"name":"helper","limits":{"wall_s":301}}"#),
+        Err(ContractError::NotASubset(higher))
+    );
+}
+
+#[test]
+fn a_delegates_contract_inherits_what_binds_and_is_admitted() {
+    let mut parent = (*parent().contract).clone();
+    parent.delegate = Some(key("delegate"));
+    let above = sign(&parent, "operator");
+    let own = Contract {
+        issuer: key("delegate"),
+        not_after: NOW + 999_999,
+        ..contract(&rules("allow fs.read path=/input/a"))
+    };
+    let child = under(own, &parent, above.digest());
+    assert_eq!((&child.deny, &child.gas.each), (&parent.deny, &parent.gas.each));
+    let verified = kit::present(sign(&child, "delegate").under(&above).to_json().as_bytes()).unwrap();
+    assert_eq!((verified.chain, verified.contract.not_after), (vec![above.digest()], parent.not_after));
 }
 
 #[test]

@@ -112,6 +112,16 @@ fn one_key_one_name_one_entry() {
 }
 
 #[test]
+fn f81_a_name_in_the_store_is_short_and_printable() {
+    let long = "a".repeat(65);
+    for bad in ["", "a\nb", "\u{1b}[31m", &long] {
+        let mut named = entry("operator", Ceiling::default());
+        named.name = bad.to_owned();
+        assert_eq!(TrustStore::empty().add(named, &methods()), Err(TrustError::Name), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_removed_key_signs_nothing_more() {
     let envelope = sign(&contract(""), "operator").to_json();
     let mut store = store_with(Ceiling::operator(&methods()));

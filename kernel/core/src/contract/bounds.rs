@@ -125,3 +125,42 @@ impl Default for Limits {
         Self::NONE
     }
 }
+
+/// Limits as somebody asks for them: any of them, the others taken from elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsAsked {
+    /// See [`Limits::wall_s`], and so on.
+    pub wall_s: Option<u32>,
+    /// See [`Limits`].
+    pub memory_mib: Option<u32>,
+    /// See [`Limits`].
+    pub processes: Option<u32>,
+    /// See [`Limits`].
+    pub open_files: Option<u32>,
+    /// See [`Limits`].
+    pub file_mib: Option<u32>,
+    /// See [`Limits`].
+    pub tmp_mib: Option<u32>,
+    /// See [`Limits`].
+    pub output_kib: Option<u32>,
+    /// See [`Limits`].
+    pub memory_store_kib: Option<u32>,
+}
+
+impl LimitsAsked {
+    /// What was asked for, and `otherwise` where nothing was.
+    #[must_use]
+    pub fn or(&self, otherwise: &Limits) -> Limits {
+        Limits {
+            wall_s: self.wall_s.unwrap_or(otherwise.wall_s),
+            memory_mib: self.memory_mib.unwrap_or(otherwise.memory_mib),
+            processes: self.processes.unwrap_or(otherwise.processes),
+            open_files: self.open_files.unwrap_or(otherwise.open_files),
+            file_mib: self.file_mib.unwrap_or(otherwise.file_mib),
+            tmp_mib: self.tmp_mib.unwrap_or(otherwise.tmp_mib),
+            output_kib: self.output_kib.unwrap_or(otherwise.output_kib),
+            memory_store_kib: self.memory_store_kib.unwrap_or(otherwise.memory_store_kib),
+        }
+    }
+}

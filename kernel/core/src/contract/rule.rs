@@ -95,14 +95,19 @@ impl Rule {
     /// # Errors
     /// [`RuleFault`] where there is none, or one whose resource the pattern does not fit.
     pub fn methods(&self, table: &Methods) -> Result<Vec<MethodId>, RuleFault> {
-        let meant: Vec<(MethodId, &Method)> =
-            table.iter().filter(|(_, row)| self.call.matches(&row.name)).collect();
+        let meant: Vec<MethodId> = match &self.call {
+            CallPattern::One(name) => table.id(name.as_str()).into_iter().collect(),
+            CallPattern::Plugin(_) => {
+                table.iter().filter(|(_, row)| self.call.matches(&row.name)).map(|(id, _)| id).collect()
+            }
+        };
         if meant.is_empty() {
             return Err(RuleFault::UnknownMethod(self.call.to_string()));
         }
-        match meant.iter().find(|(_, row)| !self.pattern.fits(row.resource)) {
-            Some((_, row)) => Err(RuleFault::Misfit { call: row.name.to_string(), needs: needed_key(row) }),
-            None => Ok(meant.into_iter().map(|(id, _)| id).collect()),
+        let mut rows = meant.iter().filter_map(|id| table.get(*id));
+        match rows.find(|row| !self.pattern.fits(row.resource)) {
+            Some(row) => Err(RuleFault::Misfit { call: row.name.to_string(), needs: needed_key(row) }),
+            None => Ok(meant),
         }
     }
 

@@ -171,7 +171,7 @@ fn assemble(source: &Source, context: &CompileContext) -> Result<Contract, Place
         allow: text.allow.iter().map(rule).collect::<Result<_, _>>()?,
         deny: text.deny.iter().map(rule).collect::<Result<_, _>>()?,
         secrets: text.secret.iter().map(secret).collect::<Result<_, _>>()?,
-        limits: text.limits.as_ref().map_or(Limits::MODEST, |limits| limits.get_ref().resolve()),
+        limits: text.limits.as_ref().map_or(Limits::MODEST, |limits| limits.get_ref().or(&Limits::MODEST)),
         delegate: text.delegate.as_ref().map(delegate).transpose()?,
         parent: None,
     })

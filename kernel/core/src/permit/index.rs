@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 pub(super) struct Index {
     /// The first is the root; children are numbers in this list.
     nodes: Vec<Node>,
+    /// How many rules it has.
+    rules: usize,
 }
 
 #[derive(Debug, Default)]
@@ -38,9 +40,8 @@ struct Leaf {
     rest: Rest,
 }
 
-/// Of several rules that match, the lowest rank is the answer: uncounted first, then most calls, then the rule's own
-/// text. The order of the rules has no part in it.
-type Rank = (bool, Reverse<u32>, String);
+/// Of several rules that match, the lowest rank is the answer; see [`ranks`].
+type Rank = usize;
 
 /// What the segments do not say.
 #[derive(Debug)]
@@ -57,28 +58,28 @@ impl Index {
     /// One index per method of the table, in its order.
     pub(super) fn build_all(rules: &[Rule], methods: &Methods) -> Result<Vec<Self>, ContractError> {
         let mut all: Vec<Self> = methods.iter().map(|_| Self::new()).collect();
-        for (number, rule) in (0_u16..).zip(rules) {
+        for ((number, rule), rank) in (0_u16..).zip(rules).zip(ranks(rules)) {
             for method in rule.methods(methods).map_err(|found| fault(rule, found))? {
                 if let Some(own) = usize::try_from(method.0).ok().and_then(|row| all.get_mut(row)) {
-                    own.insert(number, rule)?;
+                    own.insert(number, rule, rank)?;
                 }
             }
         }
         Ok(all)
     }
 
-    /// One index of some rules, with their numbers.
+    /// One index of some rules, with their numbers. Which of several is found first does not matter to it.
     pub(super) fn build<'a>(rules: impl Iterator<Item = (u16, &'a Rule)>) -> Result<Self, ContractError> {
         let mut index = Self::new();
         for (number, rule) in rules {
-            index.insert(number, rule)?;
+            index.insert(number, rule, 0)?;
         }
         Ok(index)
     }
 
     /// Whether it has no rule at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rules().next().is_none()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rules == 0
     }
 
     /// The rule that covers `resource`, if one does.
@@ -149,11 +150,10 @@ impl Index {
     }
 
     fn new() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![Node::default()], rules: 0 }
     }
 
-    fn insert(&mut self, number: u16, rule: &Rule) -> Result<(), ContractError> {
-        let rank = (rule.max_calls.is_some(), Reverse(rule.max_calls.unwrap_or_default()), rule.to_string());
+    fn insert(&mut self, number: u16, rule: &Rule, rank: Rank) -> Result<(), ContractError> {
         let root = Tree { segments: Vec::new(), reach: Reach::Exact };
         let (origin, tree, rest) = match &rule.pattern {
             Pattern::Http(http) => {
@@ -166,6 +166,7 @@ impl Index {
         };
         let at = self.grow(origin.into_iter().chain(tree.segments.iter().map(String::as_str)));
         let leaf = Leaf { rule: number, rank, rest };
+        self.rules = self.rules.saturating_add(1);
         if let Some(node) = self.nodes.get_mut(at) {
             match tree.reach {
                 Reach::Exact => node.exact.push(leaf),
@@ -188,6 +189,19 @@ impl Index {
         }
         at
     }
+}
+
+/// The rank of each rule: uncounted first, then most calls, then by what it says. The order the rules stand in has no
+/// part in it, as no two of a contract say the same.
+fn ranks(rules: &[Rule]) -> Vec<Rank> {
+    let mut order: Vec<(&Rule, usize)> = rules.iter().zip(0..).collect();
+    order.sort_by_key(|(rule, _)| {
+        (rule.max_calls.is_some(), Reverse(rule.max_calls), &rule.call, &rule.pattern)
+    });
+    let mut ranks: Vec<(usize, Rank)> =
+        order.into_iter().zip(0..).map(|((_, at), rank)| (at, rank)).collect();
+    ranks.sort_unstable();
+    ranks.into_iter().map(|(_, rank)| rank).collect()
 }
 
 /// The lowest rank among `best` and the accepted `leaves`.

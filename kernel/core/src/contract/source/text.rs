@@ -2,7 +2,7 @@
 
 use super::error::{SourceError, SourceFault};
 use super::{Placed, placed};
-use crate::contract::bounds::{Limits, SOURCE_BYTES_MAX, TESTS_MAX};
+use crate::contract::bounds::{LimitsAsked, SOURCE_BYTES_MAX, TESTS_MAX};
 use crate::contract::error::ContractError;
 use crate::contract::rule::{Rule, RuleFault, RuleText};
 use serde::Deserialize;
@@ -44,7 +44,7 @@ pub(super) struct SourceText {
     pub(super) delegate: Option<Spanned<String>>,
     program: Option<Spanned<ProgramPaths>>,
     pub(super) gas: Spanned<GasText>,
-    pub(super) limits: Option<Spanned<LimitsText>>,
+    pub(super) limits: Option<Spanned<LimitsAsked>>,
     #[serde(default)]
     pub(super) allow: Vec<Spanned<RuleText>>,
     #[serde(default)]
@@ -92,19 +92,6 @@ pub(super) struct TestText {
 pub(super) enum Expect {
     Allow,
     Deny,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LimitsText {
-    wall_s: Option<u32>,
-    memory_mib: Option<u32>,
-    processes: Option<u32>,
-    open_files: Option<u32>,
-    file_mib: Option<u32>,
-    tmp_mib: Option<u32>,
-    output_kib: Option<u32>,
-    memory_store_kib: Option<u32>,
 }
 
 impl Source {
@@ -189,22 +176,6 @@ impl Source {
         let of_denies = matches!(fault, RuleFault::NoEffect | RuleFault::CountedDeny);
         let found = if of_denies { deny.or(allow) } else { allow.or(deny) };
         found.map(|text| text.span().start)
-    }
-}
-
-impl LimitsText {
-    pub(super) fn resolve(&self) -> Limits {
-        let modest = Limits::MODEST;
-        Limits {
-            wall_s: self.wall_s.unwrap_or(modest.wall_s),
-            memory_mib: self.memory_mib.unwrap_or(modest.memory_mib),
-            processes: self.processes.unwrap_or(modest.processes),
-            open_files: self.open_files.unwrap_or(modest.open_files),
-            file_mib: self.file_mib.unwrap_or(modest.file_mib),
-            tmp_mib: self.tmp_mib.unwrap_or(modest.tmp_mib),
-            output_kib: self.output_kib.unwrap_or(modest.output_kib),
-            memory_store_kib: self.memory_store_kib.unwrap_or(modest.memory_store_kib),
-        }
     }
 }
 
