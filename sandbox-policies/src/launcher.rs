@@ -1,48 +1,50 @@
-//! The kernel's end of the launcher: one resident process that makes all the others.
+//! The kernel's side of the launcher: the process that makes all the others.
 //!
 //! [`Launcher::start`] starts it and learns what the machine gives; [`Launcher::launch`] sends a plan with descriptors
 //! and waits for the report. The new process is a child of *this* process, to be reaped here, and dies with the
 //! thread that called `start`: own it by a thread that lives as long as the kernel does.
 //!
+//! There are two launcher processes: one lives in an empty network namespace, which everything it starts is born into
+//! (making one for each costs more than all other walls together), the other keeps the machine's network and is started
+//! when a profile first asks for it.
+//!
 //! Blocking, one launch at a time; a launch takes some hundred microseconds. No unsafe code, no fork in this process.
 
 use crate::filter::Filter;
 use crate::jail::{Jail, Stdio};
+use crate::link::{Link, lost, retry};
 use crate::lower;
-use crate::plan::{Facts, PLAN_FDS_MAX, Plan, Report, Stage, decode, encode};
+use crate::plan::{Facts, Plan, Stage};
 use crate::policy::PolicyError;
 use crate::profile::{FilterOptions, Profile};
 use crate::ruleset::{RulesetOptions, ruleset};
 use crate::walls::{Wall, Walls};
 use core::fmt;
-use pawang_protocol::frame::FrameBuffer;
-use pawang_protocol::message::Message;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::collections::HashMap;
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio as Standard};
-use std::time::Duration;
 
-/// How long one answer of the launcher may take. It needs some milliseconds on a busy machine; beyond this it hangs.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// The argument with which a launcher moves into an empty network namespace before anything else.
+pub const NO_NETWORK: &str = "--no-network";
 
 /// The running launcher.
 #[derive(Debug)]
 pub struct Launcher {
-    socket: OwnedFd,
-    child: Child,
-    received: FrameBuffer,
+    binary: PathBuf,
+    quiet: Running,
+    networked: Option<Running>,
     facts: Facts,
-    profiles: HashMap<(String, FilterOptions), (Profile, Vec<u8>)>,
+    filters: HashMap<(String, FilterOptions), Vec<u8>>,
     init_filter: Vec<u8>,
-    next: u64,
+}
+
+/// One launcher process. It ends with its link; nothing that it started ends with it.
+#[derive(Debug)]
+struct Running {
+    link: Link,
+    child: Child,
 }
 
 /// A process that runs under its jail.
@@ -100,34 +102,11 @@ impl Launcher {
     /// # Errors
     /// [`LaunchError::Lost`] where it cannot be started.
     pub fn start(binary: &Path) -> Result<Self, LaunchError> {
-        let (socket, theirs) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .map_err(lost)?;
-        rustix::net::sockopt::set_socket_timeout(
-            &socket,
-            rustix::net::sockopt::Timeout::Recv,
-            Some(ANSWER_MAX),
-        )
-        .map_err(lost)?;
-        let child = Command::new(binary)
-            .env_clear()
-            .stdin(Standard::from(theirs))
-            .stdout(Standard::null())
-            .spawn()
-            .map_err(|e| LaunchError::Lost(format!("{} cannot be started: {e}", binary.display())))?;
-        let facts = Facts { landlock_abi: 0, seccomp: false, namespaces: 0, uid: 0 };
         let init = Profile::named("init").and_then(|profile| profile.filter(FilterOptions::default()));
-        let mut launcher = Self {
-            socket,
-            child,
-            received: FrameBuffer::default(),
-            facts,
-            profiles: HashMap::new(),
-            init_filter: init.as_ref().map(Filter::to_bytes).map_err(|e| LaunchError::Policy(e.clone()))?,
-            next: 1,
-        };
-        launcher.facts = launcher.hello()?;
-        Ok(launcher)
+        let init_filter = init.as_ref().map(Filter::to_bytes).map_err(|e| LaunchError::Policy(e.clone()))?;
+        let (quiet, facts) = Running::start(binary, Some(NO_NETWORK))?;
+        let (binary, filters) = (binary.to_path_buf(), HashMap::new());
+        Ok(Self { binary, quiet, networked: None, facts, filters, init_filter })
     }
 
     /// What the machine gives.
@@ -182,22 +161,16 @@ impl Launcher {
 
     fn filter(&mut self, profile: &Profile, options: FilterOptions) -> Result<Vec<u8>, LaunchError> {
         let key = (profile.name().to_owned(), options);
-        if let Some((_, bytes)) = self.profiles.get(&key) {
+        if let Some(bytes) = self.filters.get(&key) {
             return Ok(bytes.clone());
         }
         let bytes = profile.filter(options).map_err(LaunchError::Policy)?.to_bytes();
-        self.profiles.insert(key, (profile.clone(), bytes.clone()));
+        self.filters.insert(key, bytes.clone());
         Ok(bytes)
     }
 
     fn exchange(&mut self, plan: &Plan, fds: &[BorrowedFd<'_>]) -> Result<Launched, LaunchError> {
-        let (id, bytes) = (self.next, encode(plan).map_err(LaunchError::TooLong)?);
-        self.next = id.saturating_add(1);
-        let mut frame = Vec::new();
-        let message = Message::Launch { id, plan: &bytes };
-        message.encode_frame(&mut frame).map_err(|e| LaunchError::TooLong(e.to_string()))?;
-        send(&self.socket, &frame, fds)?;
-        let (report, pidfd) = self.answer(id)?;
+        let (report, pidfd) = self.link(plan)?.exchange(plan, fds)?;
         match (Stage::from_number(report.stage), pidfd) {
             (Stage::Running, Some(pidfd)) => {
                 Ok(Launched { pid: report.pid, pidfd, walls: Walls::from_bits(report.walls) })
@@ -210,92 +183,46 @@ impl Launcher {
         }
     }
 
-    fn hello(&mut self) -> Result<Facts, LaunchError> {
-        let (frame, _) = self.frame()?;
-        match Message::decode(&frame).map_err(lost)? {
-            Message::Hello { body, .. } => decode(body).map_err(lost),
-            _ => Err(LaunchError::Lost("it did not begin with Hello".to_owned())),
+    /// The launcher for a plan: the one without network, unless the plan wants to have that.
+    fn link(&mut self, plan: &Plan) -> Result<&mut Link, LaunchError> {
+        let can_be_without = Walls::from_bits(self.facts.namespaces).has(Wall::NetNs);
+        if !can_be_without || Walls::from_bits(plan.walls).has(Wall::NetNs) {
+            return Ok(&mut self.quiet.link);
         }
-    }
-
-    fn answer(&mut self, wanted: u64) -> Result<(Report, Option<OwnedFd>), LaunchError> {
-        let (frame, fd) = self.frame()?;
-        match Message::decode(&frame).map_err(lost)? {
-            Message::Reply { id, data, .. } if id == wanted => Ok((decode(data).map_err(lost)?, fd)),
-            _ => Err(LaunchError::Lost("it answered something else".to_owned())),
+        if self.networked.is_none() {
+            self.networked = Some(Running::start(&self.binary, None)?.0);
         }
-    }
-
-    /// One whole frame, and the descriptor that came with it.
-    fn frame(&mut self) -> Result<(Vec<u8>, Option<OwnedFd>), LaunchError> {
-        let mut descriptor = None;
-        loop {
-            if let Some(frame) = self.received.next_frame().map_err(lost)? {
-                return Ok((frame.to_vec(), descriptor));
-            }
-            let mut bytes = [0; 4096];
-            let (count, fd) = receive(&self.socket, &mut bytes)?;
-            descriptor = descriptor.or(fd);
-            self.received.extend(bytes.get(..count).filter(|b| !b.is_empty()).ok_or_else(gone)?);
-        }
+        self.networked.as_mut().map(|running| &mut running.link).ok_or_else(|| lost("it was not kept"))
     }
 }
 
-impl Drop for Launcher {
-    /// The launcher ends when its socket does; nothing that it started ends with it.
+impl Running {
+    fn start(binary: &Path, argument: Option<&str>) -> Result<(Self, Facts), LaunchError> {
+        let (link, theirs) = Link::pair()?;
+        let child = Command::new(binary)
+            .args(argument)
+            .env_clear()
+            .stdin(Standard::from(theirs))
+            .stdout(Standard::null())
+            .spawn()
+            .map_err(|e| LaunchError::Lost(format!("{} cannot be started: {e}", binary.display())))?;
+        let mut running = Self { link, child };
+        let facts = running.link.hello()?;
+        Ok((running, facts))
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.link.close();
         let _ = self.child.wait();
     }
-}
-
-/// Descriptors go with the first byte; the rest of a long frame follows.
-fn send(socket: &OwnedFd, frame: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), LaunchError> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PLAN_FDS_MAX))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(LaunchError::Lost("too many descriptors for one message".to_owned()));
-    }
-    let mut sent =
-        retry(|| rustix::net::sendmsg(socket, &[IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL))?;
-    while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
-        let more = retry(|| rustix::net::send(socket, rest, SendFlags::NOSIGNAL))?;
-        sent = sent.saturating_add(more);
-    }
-    Ok(())
-}
-
-fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), LaunchError> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = retry(|| {
-        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    let mut descriptors = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(fds) = message {
-            descriptors.extend(fds);
-        }
-    }
-    Ok((received.bytes, descriptors.pop()))
 }
 
 /// What is left of a process that could not be confined.
 fn reap(pidfd: &OwnedFd) -> Result<(), LaunchError> {
     let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
     retry(|| rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)).map(drop)
-}
-
-fn retry<T>(call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, LaunchError> {
-    rustix::io::retry_on_intr(call).map_err(lost)
-}
-
-fn lost(error: impl fmt::Display) -> LaunchError {
-    LaunchError::Lost(error.to_string())
-}
-
-fn gone() -> LaunchError {
-    LaunchError::Lost("it has ended".to_owned())
 }
 
 impl Launched {

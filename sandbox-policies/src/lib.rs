@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`policy`] (one file of `profiles/`), [`profile`] (flattened), [`filter`] (compiled),
 //! [`runtime`] (what an interpreter needs), [`image`] (what is executed), [`jail`] (one process, as data), [`walls`],
-//! [`ruleset`] (Landlock), [`lower`] (jail to plan), [`plan`] (the bytes), [`launcher`] (the client), [`machine`]
+//! [`ruleset`] (Landlock), [`lower`] (jail to plan), [`plan`] (the bytes), [`launcher`] (the client), `link` (its socket), [`machine`]
 //! (what `pawang doctor` shows). The other side of the socket is `src/bin/pawang-launcher`, the only unsafe code.
 //!
 //! Deliberately absent: contracts and decisions. This crate puts up what it is told to put up, whole or not at all.
@@ -12,6 +12,7 @@ pub mod filter;
 pub mod image;
 pub mod jail;
 pub mod launcher;
+mod link;
 mod lower;
 pub mod machine;
 pub mod plan;

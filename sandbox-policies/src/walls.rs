@@ -27,7 +27,7 @@ pub enum Wall {
     UserNs = 5,
     /// Own process namespace: no other process can be named.
     PidNs = 6,
-    /// Own network namespace, empty: no interface, no abstract socket of others.
+    /// A network namespace without an interface, shared by all jails: no network, no abstract socket of the machine.
     NetNs = 7,
     /// Own namespace for System V and POSIX message queues, semaphores and shared memory.
     IpcNs = 8,

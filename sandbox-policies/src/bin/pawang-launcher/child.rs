@@ -67,13 +67,12 @@ impl Prepared {
         })
     }
 
-    /// Namespaces to be made by the clone. Root takes its user namespace later: it must map another user than root.
+    /// Namespaces to be made by the clone. That without network is the launcher's own; root takes its user namespace later: it must map another user than root.
     pub fn namespaces(&self) -> u64 {
         let user = if self.ids.is_root { 0 } else { sys::NEW_USER };
         [
             (Wall::UserNs, user),
             (Wall::PidNs, sys::NEW_PID),
-            (Wall::NetNs, sys::NEW_NET),
             (Wall::IpcNs, sys::NEW_IPC),
             (Wall::UtsNs, sys::NEW_UTS),
             (Wall::MountNs, sys::NEW_MOUNTS),
@@ -145,7 +144,7 @@ fn enter(prepared: &Prepared, progress: &Progress) -> Result<(), Errno> {
         prepared.ids.drop_user()?;
         if prepared.walls.has(Wall::UserNs) {
             progress.at(Stage::IdMaps);
-            sys::unshare_user()?;
+            sys::unshare(sys::NEW_USER)?;
             prepared.ids.write_maps(&own?)?;
         }
         Ok(())

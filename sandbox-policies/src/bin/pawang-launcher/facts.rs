@@ -8,15 +8,30 @@ use crate::sys::{self, Stack};
 use pawang_sandbox::plan::Facts;
 use pawang_sandbox::walls::{Wall, Walls};
 
-/// Tries everything once.
-pub fn find(stack: &mut Stack) -> Facts {
+/// Moves into an empty network namespace, for all that will be started here: there is no interface in it, not even a
+/// loopback that is up, so sharing it joins nothing. An ordinary user takes a user namespace along, which gives the
+/// right to; the namespaces of the processes lie in that one. Whether it worked.
+pub fn leave_network() -> bool {
+    let ids = ids::Prepared::new(None);
+    if ids.is_root {
+        return sys::unshare(sys::NEW_NET).is_ok();
+    }
+    // Only where a child has shown that it can be done: halfway in, there would be no way back.
+    let mut stack = Stack::new();
+    works(&mut stack, sys::NEW_NET, &ids, true)
+        && sys::open_own_process().is_ok_and(|own| {
+            sys::unshare(sys::NEW_USER | sys::NEW_NET).and_then(|()| ids.write_maps(&own)).is_ok()
+        })
+}
+
+/// Tries everything once. `quiet`: the launcher is in an empty network namespace.
+pub fn find(stack: &mut Stack, quiet: bool) -> Facts {
     let ids = ids::Prepared::new(None);
     let user = works(stack, 0, &ids, true);
     let mut namespaces = if user { Walls::NONE.with(Wall::UserNs) } else { Walls::NONE };
     if user || ids.is_root {
         for (wall, flag) in [
             (Wall::PidNs, sys::NEW_PID),
-            (Wall::NetNs, sys::NEW_NET),
             (Wall::IpcNs, sys::NEW_IPC),
             (Wall::UtsNs, sys::NEW_UTS),
             (Wall::MountNs, sys::NEW_MOUNTS),
@@ -25,6 +40,9 @@ pub fn find(stack: &mut Stack) -> Facts {
                 namespaces = namespaces.with(wall);
             }
         }
+    }
+    if quiet {
+        namespaces = namespaces.with(Wall::NetNs);
     }
     Facts {
         landlock_abi: sys::landlock_abi(),
@@ -44,7 +62,7 @@ fn works(stack: &mut Stack, flags: u64, ids: &ids::Prepared, user: bool) -> bool
             Err(_) => return 1,
         };
         let mapped = match (user, late) {
-            (true, true) => sys::unshare_user().and_then(|()| ids.write_maps(&own)),
+            (true, true) => sys::unshare(sys::NEW_USER).and_then(|()| ids.write_maps(&own)),
             (true, false) => ids.write_maps(&own),
             (false, _) => Ok(()),
         };

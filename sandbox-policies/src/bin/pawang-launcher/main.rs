@@ -19,6 +19,7 @@ mod root;
 mod sys;
 mod wire;
 
+use pawang_sandbox::launcher::NO_NETWORK;
 use pawang_sandbox::plan::{Report, Stage};
 use std::process::ExitCode;
 
@@ -34,9 +35,10 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), String> {
     prepare().map_err(|errno| format!("cannot prepare itself: errno {errno}"))?;
+    let quiet = std::env::args_os().nth(1).is_some_and(|word| word == NO_NETWORK) && facts::leave_network();
     let mut wire = wire::Wire::kernel();
     let mut stack = sys::Stack::new();
-    let facts = facts::find(&mut stack);
+    let facts = facts::find(&mut stack, quiet);
     wire.hello(&facts)?;
     while let Some(request) = wire.request()? {
         let id = request.id;

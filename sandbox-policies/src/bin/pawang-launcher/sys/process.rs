@@ -242,8 +242,9 @@ pub fn set_user(id: u32) -> Result<(), Errno> {
     call_plain(libc::SYS_setresuid, [id, id, id, 0, 0]).map(drop)
 }
 
-pub fn unshare_user() -> Result<(), Errno> {
-    call_plain(libc::SYS_unshare, [NEW_USER as usize, 0, 0, 0, 0]).map(drop)
+/// Leaves namespaces for new ones; the flags are those above.
+pub fn unshare(flags: u64) -> Result<(), Errno> {
+    call_plain(libc::SYS_unshare, [flags as usize, 0, 0, 0, 0]).map(drop)
 }
 
 /// So that `/proc/self` belongs to the process's own user.
