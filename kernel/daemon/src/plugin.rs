@@ -128,7 +128,7 @@ impl Plugin {
                 },
             ),
             "http" => (
-                Vec::new(),
+                http_paths(),
                 Limits {
                     processes: HTTP_THREADS,
                     open_files: HTTP_FILES,
@@ -166,6 +166,27 @@ impl Plugin {
             _ => Value::Null,
         }
     }
+}
+
+/// What the http tool reads of the machine: how names are looked up, and whom the system trusts. In the order of the
+/// distributions that have them; the last four only where the tool is not built static.
+const HTTP_FILES_READ: &[&str] = &[
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/ld.so.cache",
+];
+
+fn http_paths() -> Vec<PathRule> {
+    // A resolv.conf is often a link into a manager's folder: what is granted is the file it stands for.
+    let files = HTTP_FILES_READ.iter().filter_map(|path| Path::new(path).canonicalize().ok());
+    files.map(|path| PathRule { path, access: Access { read: true, ..Access::NONE } }).collect()
 }
 
 /// Where the `memory.*` store of an automation lies: one folder per issuer and name, so that the next contract of the

@@ -57,7 +57,8 @@ pub fn prepare(
     let executable = PathBuf::from(&pinned.executable.path);
     let image = images.load(&executable).map_err(|error| unreadable(&executable, &error))?;
     // Readable whatever the daemon's umask: a foreign program may run under another user id. The folder above is closed.
-    let made = std::fs::create_dir_all(dir).and_then(|()| std::fs::set_permissions(dir, Permissions::from_mode(0o755)));
+    let made = std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::set_permissions(dir, Permissions::from_mode(0o755)));
     made.map_err(|error| unreadable(dir, &error))?;
     let script = script.or(pinned.script.as_ref().map(|script| script.path.as_str()));
     let script = match (&pinned.script, script) {
