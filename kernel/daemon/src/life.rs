@@ -149,7 +149,7 @@ fn log_unwritable() -> Failure {
 /// Closes the books of a run that could not be started. Whoever asked for it gets the failure itself.
 fn abort(shared: &Shared, run: RunId, failure: Failure) -> Failure {
     if let Some(live) = shared.borrow_mut().runs.get_mut(&run) {
-        live.pumps = 0;
+        live.busy = 0;
         live.watcher = None;
         live.detail.clone_from(&failure.message);
     }
@@ -257,7 +257,7 @@ fn enter(
             detail: String::new(),
             changed: Rc::new(Notify::new()),
             ended: None,
-            pumps: 2,
+            busy: 2,
             output_kept: 0,
         },
     );
@@ -293,54 +293,68 @@ pub async fn start_tool(
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     }
     let Some(channel) = shared.borrow_mut().starting.remove(&peer) else { return };
-    let prepared = {
-        let kernel = shared.borrow();
-        let verified = kernel.relay.contract(run).cloned();
-        verified.and_then(|verified| {
-            let plugin = kernel.plugins.get(name).ok()?;
-            plugin_store(&kernel, plugin, &verified);
-            Some(plugin.jail(&kernel.settings, &verified))
-        })
-    };
-    let Some(jail) = prepared else { return };
-    let spawner = shared.borrow().spawner.clone();
-    let launched = match tool_stdio(channel.child) {
-        Ok((stdio, errors)) => spawner.launch(jail, stdio).await.map(|launched| (launched, errors)),
-        Err(error) => Err(Failure::new("no_descriptors", error.to_string()).retryable()),
-    };
-    match launched {
-        Ok((launched, errors)) => {
-            let walls = launched.walls.to_string();
-            let process = Process::new(name, launched);
-            let pidfd = Rc::clone(&process.pidfd);
-            let is_wanted = {
-                let mut kernel = shared.borrow_mut();
-                let is_wanted = kernel.relay.whose(peer).is_some();
-                if let Some(live) = kernel.runs.get_mut(&run).filter(|live| live.ended.is_none()) {
-                    if !is_wanted {
-                        process.kill();
-                    }
-                    live.tools.insert(peer, process);
-                }
-                kernel.record(Entry::Tool { run, tool: name.to_owned(), crashes, walls });
-                is_wanted
-            };
-            settle(&shared);
-            spawn_local(reap_tool(Rc::clone(&shared), run, peer, pidfd));
+    if !hold(&shared, run) {
+        return;
+    }
+    let launched = launch_tool(&shared, run, name, channel.child).await;
+    let started = match launched {
+        Ok((process, errors)) => {
             spawn_local(output::talk(run, name, errors));
-            if is_wanted {
-                shell::read_peer(shared, peer, channel.stream).await;
-            }
+            enter_tool(&shared, run, peer, crashes, process);
+            true
         }
         Err(failure) => {
             let mut kernel = shared.borrow_mut();
             let now = kernel.clock.now();
             kernel.event(|relay, out| relay.tool_failed(now, peer, &failure, out));
             kernel.disconnect(peer);
-            drop(kernel);
-            settle(&shared);
+            false
         }
+    };
+    release(&shared, run);
+    settle(&shared);
+    conclude(&shared, run);
+    if started {
+        shell::read_peer(shared, peer, channel.stream).await;
     }
+}
+
+async fn launch_tool(
+    shared: &Shared,
+    run: RunId,
+    name: &'static str,
+    channel: OwnedFd,
+) -> Result<(Process, OwnedFd), Failure> {
+    let (jail, spawner) = {
+        let kernel = shared.borrow();
+        let gone = || Failure::new("gone", "the run has ended");
+        let verified = kernel.relay.contract(run).ok_or_else(gone)?;
+        let plugin = kernel.plugins.get(name)?;
+        plugin_store(&kernel, plugin, verified);
+        (plugin.jail(&kernel.settings, verified), kernel.spawner.clone())
+    };
+    let failed = |error: std::io::Error| Failure::new("no_descriptors", error.to_string()).retryable();
+    let (stdio, errors) = tool_stdio(channel).map_err(failed)?;
+    let launched = spawner.launch(jail, stdio).await?;
+    Ok((Process::new(name, launched), errors))
+}
+
+/// Enters a tool that has just been started into its run; one that nobody wants any more is killed at once.
+fn enter_tool(shared: &Shared, run: RunId, peer: PeerId, crashes: u32, process: Process) {
+    let pidfd = Rc::clone(&process.pidfd);
+    {
+        let mut kernel = shared.borrow_mut();
+        let is_ending = kernel.relay.figures(run).is_none_or(|figures| figures.ending.is_some());
+        if is_ending || kernel.relay.whose(peer).is_none() {
+            process.kill();
+        }
+        let (tool, walls) = (process.name.clone(), process.walls.to_string());
+        if let Some(live) = kernel.runs.get_mut(&run) {
+            live.tools.insert(peer, process);
+        }
+        kernel.record(Entry::Tool { run, tool, crashes, walls });
+    }
+    spawn_local(reap_tool(Rc::clone(shared), run, peer, pidfd));
 }
 
 /// The folder of a store is made by the daemon: the tool may use it and nothing above it.
@@ -349,6 +363,21 @@ fn plugin_store(kernel: &Kernel, plugin: &Plugin, verified: &Verified) {
         let dir = crate::plugin::store(&kernel.settings, verified);
         // Where it cannot be made the tool says so at its first call.
         let _ = std::fs::create_dir_all(dir);
+    }
+}
+
+/// Keeps a run from being concluded while something of it is being started. `false`: it is over already.
+pub fn hold(shared: &Shared, run: RunId) -> bool {
+    let mut kernel = shared.borrow_mut();
+    let Some(live) = kernel.runs.get_mut(&run).filter(|live| live.ended.is_none()) else { return false };
+    live.busy = live.busy.saturating_add(1);
+    true
+}
+
+/// The opposite of [`hold`]; whoever calls it concludes the run afterwards.
+pub fn release(shared: &Shared, run: RunId) {
+    if let Some(live) = shared.borrow_mut().runs.get_mut(&run) {
+        live.busy = live.busy.saturating_sub(1);
     }
 }
 

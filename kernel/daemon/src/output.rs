@@ -42,7 +42,7 @@ pub async fn pump(shared: Shared, run: RunId, fd: u8, pipe: OwnedFd) {
         }
     }
     if let Some(live) = shared.borrow_mut().runs.get_mut(&run) {
-        live.pumps = live.pumps.saturating_sub(1);
+        live.busy = live.busy.saturating_sub(1);
     }
     conclude(&shared, run);
 }

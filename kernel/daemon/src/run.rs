@@ -56,8 +56,8 @@ pub struct LiveRun {
     pub changed: Rc<Notify>,
     /// Figures at its end; absent while it is alive.
     pub ended: Option<RunSummary>,
-    /// Output pumps still at work.
-    pub pumps: u32,
+    /// Tasks that hold something of it: output pumps, launches under way. It is not over before they are.
+    pub busy: u32,
     /// Bytes of output kept so far.
     pub output_kept: u64,
 }
@@ -104,7 +104,7 @@ impl LiveRun {
 
     /// Whether nothing of it is left but its books.
     pub fn is_empty(&self) -> bool {
-        self.processes().next().is_none() && self.pumps == 0
+        self.processes().next().is_none() && self.busy == 0
     }
 
     /// A line of `ps`.

@@ -163,9 +163,17 @@ fn prepare_helper(shared: &Shared, parent: RunId, id: u64) -> Result<(Beginning,
 
 /// Starts the program that `exec.run` names, in a jail of its own; its output is the answer.
 async fn program(shared: Shared, run: RunId, id: u64, resource: String) {
-    match start_program(&shared, run, id, &resource).await {
+    if !life::hold(&shared, run) {
+        return;
+    }
+    let started = start_program(&shared, run, id, &resource).await;
+    life::release(&shared, run);
+    match started {
         Ok(running) => attend(shared, run, id, running).await,
-        Err(failure) => last(&shared, id, Err(failure)),
+        Err(failure) => {
+            last(&shared, id, Err(failure));
+            life::conclude(&shared, run);
+        }
     }
 }
 
