@@ -1,0 +1,85 @@
+//! `cargo xtask bench`: measures every path that has a goal, each beside its floor or rival, in alternating rounds of one run,
+//! and prints the table of BENCHMARKS.md.
+//!
+//! As root, what is pinned also gets a real-time priority, so that other load on the machine counts as little as it
+//! can; elsewhere the machine should be idle. Nothing is judged: a missed goal is printed as missed, and the exit
+//! status tells only whether everything could be measured.
+#![forbid(unsafe_code)]
+
+mod calls;
+mod decisions;
+mod place;
+mod records;
+mod spawns;
+mod states;
+mod system;
+mod table;
+
+use place::Sources;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use table::Row;
+
+const USAGE: &str = "pawang-bench --prefix DIR --programs DIR [--rounds N] [--runs N] [calls|pure|records|memory|gas|spawns]…";
+const SECTIONS: [&str; 6] = ["calls", "pure", "records", "memory", "gas", "spawns"];
+
+/// What the command line said.
+struct Options {
+    sources: Sources,
+    rounds: usize,
+    runs: usize,
+    sections: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    println!("{}", table::HEAD);
+    let mut is_whole = true;
+    for section in &options.sections {
+        match measure(section, &options) {
+            Ok(rows) => rows.iter().for_each(|row| println!("{}", row.line())),
+            Err(error) => {
+                eprintln!("{section}: {error}");
+                is_whole = false;
+            }
+        }
+    }
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn measure(section: &str, options: &Options) -> io::Result<Vec<Row>> {
+    let Options { sources, rounds, runs, .. } = options;
+    match section {
+        "calls" => calls::measure(sources, *rounds),
+        "pure" => decisions::measure(*rounds),
+        "records" => records::measure(*rounds),
+        "memory" => states::memory(sources, *runs),
+        "gas" => states::gas(sources, *rounds),
+        // Last: it pins this process.
+        "spawns" => spawns::measure(sources, *rounds),
+        _ => Err(io::Error::other(USAGE)),
+    }
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> Option<Options> {
+    let (mut prefix, mut programs, mut rounds, mut runs) = (None, None, 5, 1_000);
+    let mut sections = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--prefix" => prefix = Some(PathBuf::from(words.next()?)),
+            "--programs" => programs = Some(PathBuf::from(words.next()?)),
+            "--rounds" => rounds = words.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
+            "--runs" => runs = words.next()?.parse().ok()?,
+            section if SECTIONS.contains(&section) => sections.push(word),
+            _ => return None,
+        }
+    }
+    if sections.is_empty() {
+        sections = SECTIONS.map(str::to_owned).to_vec();
+    }
+    Some(Options { sources: Sources { prefix: prefix?, programs: programs? }, rounds, runs, sections })
+}
