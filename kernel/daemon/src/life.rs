@@ -5,35 +5,29 @@
 
 use crate::conn::Conn;
 use crate::control::Watcher;
+use crate::finish::{conclude, wall_clock, watch_automation};
 use crate::jails;
 use crate::kernel::{Kernel, Shared};
 use crate::output;
 use crate::program::{self, Program};
 use crate::run::{LiveRun, Process, words};
 use crate::shell::{self, settle};
-use crate::{cpu, plugin::Plugin};
 use pawang_core::contract::{Admission, ContractError, Verified, verify};
 use pawang_core::control::{RunEvent, RunRequest};
 use pawang_core::digest::Digest;
 use pawang_core::permit::Policy;
-use pawang_core::record::Entry;
-use pawang_core::relay::{Finish, Launch};
+use pawang_core::relay::Launch;
 use pawang_core::run::{Outcome, PeerId, RunId};
 use pawang_protocol::{Failure, KernelHello, MethodEntry, Role};
-use pawang_sandbox::{Stdio, Wall};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use pawang_sandbox::Stdio;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-/// Runs that have ended are listed by `ps` until this many others have.
-const ENDED_MAX: usize = 64;
 /// Most runs alive.
 pub const RUNS_MAX: usize = 4_096;
 
@@ -176,7 +170,9 @@ fn admit(
     if kernel.relay.runs().count() >= RUNS_MAX {
         return Err(Failure::new("too_many_runs", format!("{RUNS_MAX} runs are alive")).retryable());
     }
+    let state = kernel.settings.state.to_string_lossy().into_owned();
     let policy = Policy::compile(&verified.contract, &kernel.methods).map_err(|error| refused(&error))?;
+    let policy = policy.protecting(&[&state]);
     let unix_ms = kernel.clock.unix_ms();
     let now = kernel.clock.now();
     let launch = Launch {
@@ -280,276 +276,6 @@ fn warm(shared: &Shared, run: RunId, verified: &Verified) {
     }
 }
 
-/// Starts a tool for a run and serves it until its channel ends.
-pub async fn start_tool(
-    shared: Shared,
-    run: RunId,
-    peer: PeerId,
-    name: &'static str,
-    delay_ms: u64,
-    crashes: u32,
-) {
-    if delay_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-    }
-    let Some(channel) = shared.borrow_mut().starting.remove(&peer) else { return };
-    if !hold(&shared, run) {
-        return;
-    }
-    let launched = launch_tool(&shared, run, name, channel.child).await;
-    let started = match launched {
-        Ok((process, errors)) => {
-            spawn_local(output::talk(run, name, errors));
-            enter_tool(&shared, run, peer, crashes, process);
-            true
-        }
-        Err(failure) => {
-            let mut kernel = shared.borrow_mut();
-            let now = kernel.clock.now();
-            kernel.event(|relay, out| relay.tool_failed(now, peer, &failure, out));
-            kernel.disconnect(peer);
-            false
-        }
-    };
-    release(&shared, run);
-    settle(&shared);
-    conclude(&shared, run);
-    if started {
-        shell::read_peer(shared, peer, channel.stream).await;
-    }
-}
-
-async fn launch_tool(
-    shared: &Shared,
-    run: RunId,
-    name: &'static str,
-    channel: OwnedFd,
-) -> Result<(Process, OwnedFd), Failure> {
-    let (jail, spawner) = {
-        let kernel = shared.borrow();
-        let gone = || Failure::new("gone", "the run has ended");
-        let verified = kernel.relay.contract(run).ok_or_else(gone)?;
-        let plugin = kernel.plugins.get(name)?;
-        plugin_store(&kernel, plugin, verified);
-        (plugin.jail(&kernel.settings, verified), kernel.spawner.clone())
-    };
-    let failed = |error: std::io::Error| Failure::new("no_descriptors", error.to_string()).retryable();
-    let (stdio, errors) = tool_stdio(channel).map_err(failed)?;
-    let launched = spawner.launch(jail, stdio).await?;
-    Ok((Process::new(name, launched), errors))
-}
-
-/// Enters a tool that has just been started into its run; one that nobody wants any more is killed at once.
-fn enter_tool(shared: &Shared, run: RunId, peer: PeerId, crashes: u32, process: Process) {
-    let pidfd = Rc::clone(&process.pidfd);
-    {
-        let mut kernel = shared.borrow_mut();
-        let is_ending = kernel.relay.figures(run).is_none_or(|figures| figures.ending.is_some());
-        if is_ending || kernel.relay.whose(peer).is_none() {
-            process.kill();
-        }
-        let (tool, walls) = (process.name.clone(), process.walls.to_string());
-        if let Some(live) = kernel.runs.get_mut(&run) {
-            live.tools.insert(peer, process);
-        }
-        kernel.record(Entry::Tool { run, tool, crashes, walls });
-    }
-    spawn_local(reap_tool(Rc::clone(shared), run, peer, pidfd));
-}
-
-/// The folder of a store is made by the daemon: the tool may use it and nothing above it.
-fn plugin_store(kernel: &Kernel, plugin: &Plugin, verified: &Verified) {
-    if plugin.manifest.name.as_str() == "memory" {
-        let dir = crate::plugin::store(&kernel.settings, verified);
-        // Where it cannot be made the tool says so at its first call.
-        let _ = std::fs::create_dir_all(dir);
-    }
-}
-
-/// Keeps a run from being concluded while something of it is being started. `false`: it is over already.
-pub fn hold(shared: &Shared, run: RunId) -> bool {
-    let mut kernel = shared.borrow_mut();
-    let Some(live) = kernel.runs.get_mut(&run).filter(|live| live.ended.is_none()) else { return false };
-    live.busy = live.busy.saturating_add(1);
-    true
-}
-
-/// The opposite of [`hold`]; whoever calls it concludes the run afterwards.
-pub fn release(shared: &Shared, run: RunId) {
-    if let Some(live) = shared.borrow_mut().runs.get_mut(&run) {
-        live.busy = live.busy.saturating_sub(1);
-    }
-}
-
-fn tool_stdio(channel: OwnedFd) -> std::io::Result<(Stdio, OwnedFd)> {
-    let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-    let (errors, stderr) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    Ok((Stdio { stdin: null()?, stdout: null()?, stderr, channel }, errors))
-}
-
-/// Kills a tool that broke the protocol.
-pub fn kill_tool(shared: &Shared, peer: PeerId) {
-    let mut kernel = shared.borrow_mut();
-    if let Some(process) = kernel.runs.values().find_map(|run| run.tools.get(&peer)) {
-        process.kill();
-    }
-    kernel.disconnect(peer);
-}
-
-async fn reap_tool(shared: Shared, run: RunId, peer: PeerId, pidfd: Rc<OwnedFd>) {
-    exited(&pidfd).await;
-    reap(&pidfd);
-    {
-        let mut kernel = shared.borrow_mut();
-        if let Some(live) = kernel.runs.get_mut(&run) {
-            live.tools.remove(&peer);
-        }
-        let now = kernel.clock.now();
-        kernel.event(|relay, out| relay.peer_gone(now, peer, out));
-        kernel.disconnect(peer);
-    }
-    settle(&shared);
-    conclude(&shared, run);
-}
-
-fn watch_automation(shared: &Shared, run: RunId, process: Process) {
-    let (pid, pidfd) = (process.pid, Rc::clone(&process.pidfd));
-    {
-        let mut kernel = shared.borrow_mut();
-        let is_ending = kernel.relay.figures(run).is_none_or(|figures| figures.ending.is_some());
-        if let Some(live) = kernel.runs.get_mut(&run) {
-            if is_ending {
-                process.kill();
-            }
-            live.process = Some(process);
-        }
-    }
-    let shared = Rc::clone(shared);
-    spawn_local(async move {
-        exited(&pidfd).await;
-        let cpu_ms = cpu::ended_ms(pid);
-        let exit = reap(&pidfd);
-        {
-            let mut kernel = shared.borrow_mut();
-            if let Some(live) = kernel.runs.get_mut(&run) {
-                live.exit = exit;
-                live.cpu_done_ms = live.cpu_done_ms.saturating_add(cpu_ms);
-                if let Some(process) = live.process.take() {
-                    // Without a process namespace its group may outlive it.
-                    if !process.walls.has(Wall::PidNs) {
-                        process.kill();
-                    }
-                }
-            }
-            kernel.event(|relay, out| relay.end(run, Outcome::Done, out));
-        }
-        settle(&shared);
-        end(&shared, run);
-    });
-}
-
-/// Ends a run at its wall-clock limit.
-async fn wall_clock(shared: Shared, run: RunId, limit: Duration) {
-    let changed = shared.borrow().runs.get(&run).map(|run| Rc::clone(&run.changed));
-    let Some(changed) = changed else { return };
-    let at = tokio::time::Instant::now().checked_add(limit);
-    loop {
-        let Some(at) = at else { return };
-        tokio::select! {
-            () = tokio::time::sleep_until(at) => {
-                shared.borrow_mut().event(|relay, out| relay.end(run, Outcome::TimedOut, out));
-                settle(&shared);
-                return;
-            }
-            () = changed.notified() => {
-                if shared.borrow().runs.get(&run).is_none_or(|run| run.ended.is_some()) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// CPU time of a run so far, in ms: the automation's tree and the programs it had started.
-pub fn cpu_ms(kernel: &Kernel, run: RunId) -> u64 {
-    let Some(live) = kernel.runs.get(&run) else { return 0 };
-    let foreign = live.process.iter().chain(live.programs.values());
-    foreign.fold(live.cpu_done_ms, |sum, process| sum.saturating_add(cpu::tree_ms(process.pid)))
-}
-
-/// Kills what is left of a run that is ending.
-pub fn end(shared: &Shared, run: RunId) {
-    if let Some(live) = shared.borrow().runs.get(&run) {
-        live.kill();
-    }
-    conclude(shared, run);
-}
-
-/// Closes the books of a run of which nothing is left.
-pub fn conclude(shared: &Shared, run: RunId) {
-    let watcher = {
-        let mut kernel = shared.borrow_mut();
-        let kernel = &mut *kernel;
-        let Some(figures) = kernel.relay.figures(run).filter(|figures| figures.ending.is_some()) else {
-            return;
-        };
-        let Some(live) = kernel.runs.get_mut(&run).filter(|live| live.is_empty() && live.ended.is_none())
-        else {
-            return;
-        };
-        let finish = Finish { cpu_ms: live.cpu_done_ms, exit: live.exit, detail: live.detail.clone() };
-        let now = kernel.clock.now();
-        let (outcome, contract) = (figures.ending, figures.contract);
-        kernel.with_effects(|relay, out| relay.finish(now, run, finish, out));
-        kernel.act(crate::kernel::Content::default());
-        kernel.forget_redactors();
-        // A head at the end of each run: what a run did can be shown to others from then on.
-        let now_ms = kernel.clock.unix_ms();
-        if let Err(error) = kernel.log.push_head(now_ms) {
-            eprintln!("pawangd: level=error what=\"no head\" error={error:?}");
-        }
-        let us = kernel.clock.us();
-        let spent = kernel
-            .relay
-            .account(&contract)
-            .map(|account| (account.granted(), account.spent(), account.reserved()));
-        let Some(live) = kernel.runs.get_mut(&run) else { return };
-        let figures = pawang_core::relay::RunFigures { gas: spent.unwrap_or(figures.gas), ..figures };
-        live.ended = Some(live.summary(run, &figures, us, outcome));
-        live.stdin = None;
-        live.changed.notify_waiters();
-        let _ = std::fs::remove_dir_all(live.dir.join("program"));
-        live.watcher
-            .take()
-            .zip(live.ended.clone())
-            .map(|(watcher, summary)| (watcher, summary, live.detail.clone()))
-    };
-    settle(shared);
-    if let Some((watcher, run, detail)) = watcher {
-        watcher.last(&RunEvent::Ended { run, detail });
-    }
-    shared.borrow_mut().forget_old_runs(ENDED_MAX);
-}
-
-/// Waits until the process behind a descriptor has ended.
-pub async fn exited(pidfd: &Rc<OwnedFd>) {
-    let Ok(copy) = pidfd.as_fd().try_clone_to_owned() else { return };
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe for types that close while registered; an OwnedFd does not"
-    )]
-    let watched = AsyncFd::with_interest(copy, Interest::READABLE);
-    if let Ok(watched) = watched {
-        let _ = watched.readable().await;
-    }
-}
-
-/// Reaps it. Exit status, or 128 + n where signal n killed it.
-pub fn reap(pidfd: &Rc<OwnedFd>) -> Option<i32> {
-    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).ok().flatten()?;
-    status.exit_status().or_else(|| status.terminating_signal().map(|signal| signal.saturating_add(128)))
-}
-
 impl Kernel {
     /// Numbers and names of methods, for a `Hello`.
     pub fn method_entries(&self, wanted: impl Fn(&str) -> bool) -> Vec<MethodEntry> {
@@ -564,18 +290,6 @@ impl Kernel {
             let run = RunId(u32::from_le_bytes(bytes));
             if !self.runs.contains_key(&run) {
                 return Ok(run);
-            }
-        }
-    }
-
-    fn forget_old_runs(&mut self, keep: usize) {
-        let mut ended: Vec<(u64, RunId)> =
-            self.runs.iter().filter_map(|(&id, run)| Some((run.ended.as_ref()?.started_ms, id))).collect();
-        ended.sort_unstable();
-        let surplus = ended.len().saturating_sub(keep);
-        for (_, id) in ended.into_iter().take(surplus) {
-            if let Some(run) = self.runs.remove(&id) {
-                let _ = std::fs::remove_dir_all(run.dir);
             }
         }
     }

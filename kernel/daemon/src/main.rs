@@ -14,6 +14,7 @@ mod conn;
 mod control;
 mod cpu;
 mod end;
+mod finish;
 mod jails;
 mod kernel;
 mod life;
@@ -28,6 +29,7 @@ mod served;
 mod settings;
 mod shell;
 mod spawn;
+mod tool;
 
 use crate::kernel::Shared;
 use crate::settings::{Options, Settings};

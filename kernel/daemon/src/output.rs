@@ -2,8 +2,8 @@
 //!
 //! A program that fills its pipe waits for its reader, as with any pipe; nobody else does.
 
+use crate::finish::conclude;
 use crate::kernel::Shared;
-use crate::life::conclude;
 use pawang_core::control::RunEvent;
 use pawang_core::run::RunId;
 use std::fs::OpenOptions;

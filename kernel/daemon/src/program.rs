@@ -67,6 +67,13 @@ pub fn prepare(
             return Err(Failure::new("wrong_program", format!("the contract names no script, and {path} was given"))
                 .hint("sign the contract with the script, as in: pawang contract sign job.toml -- python3 script.py"));
         }
+        (_, None) if contract.runtime.as_str() == "python" => {
+            return Err(Failure::new(
+                "no_script",
+                "an interpreter without a script runs whatever its arguments say",
+            )
+            .hint("name the script: pawang run job.toml -- python3 script.py"));
+        }
         (_, None) => None,
     };
     let digests = ProgramDigests {

@@ -2,6 +2,7 @@
 //! program that the exec tool was asked for).
 
 use crate::control::Watcher;
+use crate::finish;
 use crate::jails::{self, ProgramRequest};
 use crate::kernel::{Content, Shared};
 use crate::life::{self, Beginning};
@@ -163,16 +164,16 @@ fn prepare_helper(shared: &Shared, parent: RunId, id: u64) -> Result<(Beginning,
 
 /// Starts the program that `exec.run` names, in a jail of its own; its output is the answer.
 async fn program(shared: Shared, run: RunId, id: u64, resource: String) {
-    if !life::hold(&shared, run) {
+    if !finish::hold(&shared, run) {
         return;
     }
     let started = start_program(&shared, run, id, &resource).await;
-    life::release(&shared, run);
+    finish::release(&shared, run);
     match started {
         Ok(running) => attend(shared, run, id, running).await,
         Err(failure) => {
             last(&shared, id, Err(failure));
-            life::conclude(&shared, run);
+            finish::conclude(&shared, run);
         }
     }
 }
@@ -245,7 +246,7 @@ async fn attend(shared: Shared, run: RunId, id: u64, running: Running) {
     let pumps: Vec<_> = outputs.map(|(fd, pipe)| spawn_local(pump(Rc::clone(&shared), id, fd, pipe))).into();
     let has_ended = {
         let pidfd = Rc::clone(&pidfd);
-        async move { life::exited(&pidfd).await }
+        async move { finish::exited(&pidfd).await }
     };
     tokio::pin!(has_ended);
     tokio::select! {
@@ -261,7 +262,7 @@ async fn attend(shared: Shared, run: RunId, id: u64, running: Running) {
         let _ = pump.await;
     }
     let cpu_ms = crate::cpu::ended_ms(pid);
-    let exit = life::reap(&pidfd);
+    let exit = finish::reap(&pidfd);
     {
         let mut kernel = shared.borrow_mut();
         if let Some(live) = kernel.runs.get_mut(&run) {
@@ -274,7 +275,7 @@ async fn attend(shared: Shared, run: RunId, id: u64, running: Running) {
     let signal = exit.filter(|exit| *exit > 128).map(|exit| exit.saturating_sub(128));
     let exit = exit.filter(|_| signal.is_none());
     last(&shared, id, Ok(json!({ "exit": exit, "signal": signal, "cpu_ms": cpu_ms })));
-    life::conclude(&shared, run);
+    finish::conclude(&shared, run);
 }
 
 async fn pump(shared: Shared, id: u64, fd: u8, pipe: OwnedFd) {

@@ -4,7 +4,7 @@
 
 use crate::conn::{Conn, Sent};
 use crate::kernel::{Kernel, Shared, Work};
-use crate::{cpu, life, served};
+use crate::{cpu, finish, served, tool};
 use pawang_core::relay::{Effect, Fault};
 use pawang_core::run::{PeerId, RunId};
 use pawang_protocol::frame;
@@ -24,7 +24,7 @@ pub fn settle(shared: &Shared) {
     let work = shared.borrow_mut().flush();
     for work in work {
         match work {
-            Work::Chore(effect) => chore(shared, effect),
+            Work::Chore(effect) => chore(shared, *effect),
             Work::Drain(peer) => drop(spawn_local(drain(Rc::clone(shared), peer))),
             Work::RetryLog => drop(spawn_local(retry_log(Rc::clone(shared)))),
             Work::Rotate => rotate(shared),
@@ -35,12 +35,12 @@ pub fn settle(shared: &Shared) {
 fn chore(shared: &Shared, effect: Effect) {
     match effect {
         Effect::StartTool { run, peer, plugin, delay_ms, crashes } => {
-            drop(spawn_local(life::start_tool(Rc::clone(shared), run, peer, plugin, delay_ms, crashes)));
+            drop(spawn_local(tool::start_tool(Rc::clone(shared), run, peer, plugin, delay_ms, crashes)));
         }
         Effect::Serve { run, id, method, resource } => served::serve(shared, run, id, method, resource),
         Effect::CancelServed { id } => served::cancel(shared, id),
-        Effect::Kill { peer } => life::kill_tool(shared, peer),
-        Effect::EndRun { run, .. } => life::end(shared, run),
+        Effect::Kill { peer } => tool::kill_tool(shared, peer),
+        Effect::EndRun { run, .. } => finish::end(shared, run),
         Effect::CheckCpu { run, .. } => {
             if let Some(run) = shared.borrow().runs.get(&run) {
                 run.changed.notify_waiters();
@@ -222,7 +222,7 @@ pub async fn meter(shared: Shared, run: RunId) {
             () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
             () = changed.notified() => {}
         }
-        let used = life::cpu_ms(&shared.borrow(), run);
+        let used = finish::cpu_ms(&shared.borrow(), run);
         let next = shared.borrow_mut().event(|relay, out| relay.cpu(run, used, cpus, out));
         settle(&shared);
         match next {

@@ -6,7 +6,7 @@
 
 use pawang_protocol::Failure;
 use pawang_sandbox::{Jail, LaunchError, Launched, Launcher, Machine, Stdio, Walls};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use tokio::sync::oneshot;
 
@@ -63,7 +63,7 @@ impl Spawner {
     }
 }
 
-fn spawn_loop(path: &PathBuf, queue: &mpsc::Receiver<Job>, ready: &mpsc::Sender<Result<Walls, Failure>>) {
+fn spawn_loop(path: &Path, queue: &mpsc::Receiver<Job>, ready: &mpsc::Sender<Result<Walls, Failure>>) {
     let mut launcher = match Launcher::start(path) {
         Ok(launcher) => launcher,
         Err(error) => {
