@@ -157,67 +157,6 @@ fn a_secret_is_stored_from_stdin_listed_by_name_and_removed() {
 }
 
 #[test]
-fn a_signed_contract_is_checked_run_once_and_revoked() {
-    let daemon = Daemon::new();
-    let source = daemon.source("signed", "");
-    let envelope = daemon.path("signed.json");
-    let sign = daemon.pawang(&["contract", "sign", &source, "--out", &envelope, "--", "/bin/echo"]);
-    assert_eq!(sign.status.code(), Some(0), "{}", stderr(&sign));
-    let check = daemon.pawang(&["contract", "check", &envelope]);
-    assert_eq!(check.status.code(), Some(0), "{}", stderr(&check));
-
-    let other = daemon.pawang(&["run", &envelope, "--", "/bin/cat"]);
-    assert_eq!(other.status.code(), Some(65));
-    assert!(stderr(&other).contains("is for another program"), "{}", stderr(&other));
-
-    let first = daemon.pawang(&["run", &envelope, "--", "/bin/echo", "once"]);
-    assert_eq!((stdout(&first).as_str(), first.status.code()), ("once\n", Some(0)), "{}", stderr(&first));
-    let second = daemon.pawang(&["run", &envelope, "--", "/bin/echo", "twice"]);
-    assert_eq!(
-        (stdout(&second).as_str(), second.status.code()),
-        ("", Some(65)),
-        "spent is spent: {}",
-        stderr(&second)
-    );
-
-    let fresh = daemon.path("fresh.json");
-    daemon.pawang(&["contract", "sign", &source, "--out", &fresh, "--", "/bin/echo"]);
-    let revoke = daemon.pawang(&["contract", "revoke", &fresh]);
-    assert_eq!(revoke.status.code(), Some(0), "{}", stderr(&revoke));
-    let revoked = daemon.pawang(&["run", &fresh]);
-    assert_eq!(revoked.status.code(), Some(65), "{}", stderr(&revoked));
-    assert!(stderr(&revoked).contains("(revoked)"), "{}", stderr(&revoked));
-}
-
-#[test]
-fn f56_one_changed_byte_of_a_signed_contract_is_refused() {
-    let daemon = Daemon::new();
-    let sign = daemon.pawang(&["contract", "sign", &daemon.source("tampered", ""), "--", "/bin/echo"]);
-    let mut value: serde_json::Value = serde_json::from_slice(&sign.stdout).expect("an envelope");
-    let payload = value["payload"].as_str().unwrap().to_owned();
-    let (at, old) = payload.char_indices().nth(40).unwrap();
-    let new = if old == 'A' { "B" } else { "A" };
-    value["payload"] = format!("{}{new}{}", &payload[..at], &payload[at + 1..]).into();
-    let path = daemon.put("tampered.json", &value.to_string());
-    for words in [&["contract", "check", path.as_str()][..], &["run", &path]] {
-        assert_eq!(daemon.pawang(words).status.code(), Some(65), "{words:?}");
-    }
-}
-
-#[test]
-fn whom_nobody_trusts_any_more_is_refused() {
-    let daemon = Daemon::new();
-    let key = stdout(&daemon.pawang(&["key", "show"])).trim().to_owned();
-    let list = stdout(&daemon.pawang(&["trust", "list", "--json"]));
-    assert!(list.contains(&key), "{list}");
-    assert_eq!(daemon.pawang(&["trust", "remove", &key]).status.code(), Some(0));
-    assert_eq!(daemon.pawang(&["trust", "remove", &key]).status.code(), Some(66));
-    let run = daemon.run_source(&daemon.source("untrusted", ""), &["/bin/echo"]);
-    assert_eq!(run.status.code(), Some(65));
-    assert!(stderr(&run).contains("unknown_key)"), "{}", stderr(&run));
-}
-
-#[test]
 fn the_log_verifies_after_work_and_names_the_record_that_was_changed() {
     let daemon = Daemon::new();
     daemon.run_source(&daemon.source("logged", ""), &["/bin/true"]);
@@ -252,4 +191,46 @@ fn doctor_finds_this_installation_whole() {
     let findings = report["findings"].as_array().unwrap();
     let missing: Vec<_> = findings.iter().filter(|finding| finding["state"] == "missing").collect();
     assert!(missing.is_empty() && output.status.code() == Some(0), "{missing:?}");
+}
+
+#[test]
+fn a_run_as_json_is_one_object_a_line_with_the_output_in_it() {
+    let daemon = Daemon::new();
+    let run = daemon.pawang(&["run", "--json", &daemon.source("json", ""), "--", "/bin/echo", "hello"]);
+    let events: Vec<serde_json::Value> =
+        stdout(&run).lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["started", "output", "ended"], "{}", stderr(&run));
+    assert_eq!(events[1]["text"], "hello\n");
+    assert_eq!(events[2]["run"]["outcome"], "done");
+    assert_eq!(stderr(&run), "");
+}
+
+#[test]
+fn the_output_of_a_run_is_kept_and_shown_again() {
+    let daemon = Daemon::new();
+    let script = daemon.script("import sys\nprint('out', flush=True)\nprint('err', file=sys.stderr)\n");
+    let source = daemon.source("kept", "");
+    let run = daemon.pawang(&["run", "--detach", &source, "--", "python3", &script]);
+    let id = stdout(&run).trim().to_owned();
+    let logs = daemon.pawang(&["logs", "--follow", &id]);
+    assert_eq!((stdout(&logs).as_str(), stderr(&logs).as_str()), ("out\n", "err\n"));
+    assert_eq!(daemon.pawang(&["logs", "ffffffff"]).status.code(), Some(66));
+}
+
+#[test]
+fn a_timeline_is_followed_until_the_run_ends() {
+    let daemon = Daemon::new();
+    let script = daemon.script("from pawang import run\nrun.info()\n");
+    let run = daemon.pawang(&["run", "--detach", &daemon.source("followed", ""), "--", "python3", &script]);
+    let id = stdout(&run).trim().to_owned();
+    let text = stdout(&daemon.pawang(&["timeline", "--follow", &id]));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains("verdict") && lines[1].contains("run.info"), "{text}");
+    assert!(lines.iter().any(|line| line.starts_with("  done in ")), "{text}");
+    let exported = stdout(&daemon.pawang(&["audit", "export", "--run", &id]));
+    assert!(
+        exported.lines().all(|line| line.contains(&id)) && exported.contains("\"kind\":\"end\""),
+        "{exported}"
+    );
 }

@@ -3,11 +3,13 @@
 //! `new` makes one command enough to be ready: the key is written, and the daemon told to accept what it signs.
 
 use crate::args::KeyOption;
-use crate::command::{Context, trust};
+use crate::clean::clean;
+use crate::command::{Context, info, trust};
 use crate::keyfile;
 use crate::trouble::Result;
 use clap::{Args, Subcommand};
 use pawang_core::key::KeyId;
+use serde_json::json;
 
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
@@ -17,7 +19,7 @@ pub enum Command {
     /// The key is written where only you can read it and never leaves this machine. Contracts signed with it may grant
     /// whatever this daemon can give; to allow a key less, see `pawang trust add`.
     New(NewArgs),
-    /// Show your public key.
+    /// Show your public key, or the daemon's.
     Show(ShowArgs),
 }
 
@@ -37,6 +39,9 @@ pub struct NewArgs {
 /// Options of `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
+    /// The daemon's key instead: the one that contracts are signed for, and that signs the log.
+    #[arg(long, conflicts_with = "key")]
+    daemon: bool,
     #[command(flatten)]
     key: KeyOption,
     /// As one JSON object.
@@ -73,10 +78,14 @@ fn new(context: &Context, args: &NewArgs) -> Result<()> {
 }
 
 fn show(context: &Context, args: &ShowArgs) -> Result<()> {
+    if args.daemon {
+        let key = info(&mut context.connect()?)?.key;
+        return if args.json { context.ui.json(&json!({"key": key})) } else { context.ui.line(&clean(&key)) };
+    }
     let path = context.place.key(args.key.key.as_deref())?;
     let id: KeyId = keyfile::load(&path)?.id();
     if args.json {
-        return context.ui.json(&serde_json::json!({"key": id, "file": path}));
+        return context.ui.json(&json!({"key": id, "file": path}));
     }
     context.ui.line(&id.to_string())
 }

@@ -1,4 +1,5 @@
 //! A private daemon for one test: state, key and files in a folder of its own; stopped when the test ends.
+#![allow(dead_code, reason = "each file of tests uses its own part of it")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
