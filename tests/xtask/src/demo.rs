@@ -42,9 +42,9 @@ struct Demo<'a> {
 pub fn show(tree: &Tree) -> Result<(), Trouble> {
     need_python()?;
     let interrupt = Interrupt::watch()?;
-    let staged = stage(tree, Flavour::Release);
+    let prefix = programs(tree);
     interrupt.check()?;
-    let prefix = staged?.prefix;
+    let prefix = prefix?;
     let place = Place::make(&tree.root)?;
     let server = Server::start(&place, &tree.root.join("tests/demo/server.py"))?;
     let daemon = Daemon::start(&prefix, &place)?;
@@ -57,6 +57,14 @@ pub fn show(tree: &Tree) -> Result<(), Trouble> {
     }
     outcome?;
     demo.claims()
+}
+
+/// Those that `PAWANG_PREFIX` names, as for tests; otherwise the ones of this tree, built and staged.
+fn programs(tree: &Tree) -> Result<PathBuf, Trouble> {
+    match std::env::var_os("PAWANG_PREFIX").filter(|prefix| !prefix.is_empty()) {
+        Some(prefix) => Ok(PathBuf::from(prefix)),
+        None => stage(tree, Flavour::Release).map(|staged| staged.prefix),
+    }
 }
 
 impl Demo<'_> {

@@ -30,7 +30,7 @@ cargo xtask COMMAND
   build           stage all programs into target/pawang (--debug: into target/pawang-debug, unoptimised)
   demo            run a real automation under a signed contract, in a temporary folder that is removed again
   test [--long]   all tests; --long adds a minute of each fuzzer and more cases for the property tests
-  bench           measure, against rivals in the same run
+  bench [SECTION] measure, against rivals in the same run; all sections, or some of: calls pure records memory gas spawns
   fuzz [SECONDS]  run each fuzzer for so long (600)
 
 exit status: 0 all well, 1 something failed, 2 usage, 3 this machine lacks something, 4 the build failed,
@@ -57,7 +57,7 @@ fn run(words: &[&str]) -> Result<(), Trouble> {
         ["test"] => test::all(&Tree::find()?, test::Length::Short),
         ["test", "--long"] => test::all(&Tree::find()?, test::Length::Long),
         ["demo"] => demo::show(&Tree::find()?),
-        ["bench"] => bench::all(&Tree::find()?),
+        ["bench", ..] => bench::all(&Tree::find()?, words.get(1..).unwrap_or_default()),
         ["fuzz"] => fuzz::each(&Tree::find()?, 600),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::each(&Tree::find()?, seconds),

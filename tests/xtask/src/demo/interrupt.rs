@@ -4,8 +4,10 @@
 //! told, the running command is told on.
 
 use crate::trouble::Trouble;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -18,25 +20,22 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Begins to watch. Before any other thread is started, because those inherit what is blocked; programs that are
-    /// started do not.
+    /// Begins to watch. Signals are handled, not blocked: what is blocked, programs that are started inherit.
     ///
     /// # Errors
-    /// [`Trouble::System`] where the signals cannot be blocked.
+    /// [`Trouble::System`] where the signals cannot be handled.
     pub fn watch() -> Result<Self, Trouble> {
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-        let trouble = |error: nix::Error| Trouble::System {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| Trouble::System {
             what: "cannot watch for Ctrl-C".to_owned(),
             why: error.to_string(),
-        };
-        signals.thread_block().map_err(trouble)?;
+        })?;
         let interrupt = Self::default();
         let watching = interrupt.clone();
         std::thread::spawn(move || {
-            while let Ok(signal) = signals.wait() {
+            for signal in signals.forever() {
                 watching.told.store(true, Ordering::SeqCst);
                 let running = watching.running.load(Ordering::SeqCst);
-                if running != 0 && signal != Signal::SIGINT {
+                if running != 0 && signal != SIGINT {
                     let _ = kill(Pid::from_raw(running), Signal::SIGTERM);
                 }
             }
