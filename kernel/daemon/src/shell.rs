@@ -63,7 +63,9 @@ pub async fn read_peer(shared: Shared, peer: PeerId, stream: Rc<UnixStream>) {
         if stream.readable().await.is_err() {
             break;
         }
-        match read_once(&mut shared.borrow_mut(), peer, &stream) {
+        // Not in the match itself: the borrow would live as long as its arms.
+        let read = read_once(&mut shared.borrow_mut(), peer, &stream);
+        match read {
             Read::Frames => {}
             Read::Nothing => continue,
             Read::Fault(fault) => {
