@@ -215,6 +215,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.link.close();
+        // It has no state to lose; without this a launcher that hangs would hang its owner too.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

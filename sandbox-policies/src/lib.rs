@@ -1,9 +1,10 @@
 //! Policies as data, and the launcher that confines a process under them.
 //!
-//! In reading order: [`policy`] (one file of `profiles/`), [`profile`] (flattened), [`filter`] (compiled),
+//! In reading order: [`policy`] (one file of `profiles/`), [`mod@never`], [`profile`] (flattened), [`filter`] (compiled),
 //! [`runtime`] (what an interpreter needs), [`image`] (what is executed), [`jail`] (one process, as data), [`walls`],
-//! [`ruleset`] (Landlock), [`lower`] (jail to plan), [`plan`] (the bytes), [`launcher`] (the client), `link` (its socket), [`machine`]
-//! (what `pawang doctor` shows). The other side of the socket is `src/bin/pawang-launcher`, the only unsafe code.
+//! [`ruleset`] (Landlock), `lower` (jail to plan), [`plan`] (the bytes), [`launcher`] (the client), `link` (its socket),
+//! [`machine`] (what `pawang doctor` shows). The other side of the socket is `src/bin/pawang-launcher`, which holds the only
+//! unsafe code.
 //!
 //! Deliberately absent: contracts and decisions. This crate puts up what it is told to put up, whole or not at all.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod launcher;
 mod link;
 mod lower;
 pub mod machine;
+pub mod never;
 pub mod plan;
 pub mod policy;
 pub mod profile;

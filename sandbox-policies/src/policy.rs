@@ -6,63 +6,10 @@
 //! Deliberately absent: deny rules that win over allow rules. A filter is an allow-list; `refuse` only chooses the
 //! errno with which a call that is not allowed is answered.
 
+use crate::never::NEVER;
 use crate::syscalls::{Number, number};
 use core::fmt;
 use serde::Deserialize;
-
-/// Calls that no profile can allow, whatever it says: each is a way around every other rule, or has no use in a jail.
-pub const NEVER: &[&str] = &[
-    "add_key",
-    "bpf",
-    "chroot",
-    "clone3",
-    "delete_module",
-    "execve",
-    "fanotify_init",
-    "finit_module",
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "init_module",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "kcmp",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "memfd_create",
-    "memfd_secret",
-    "modify_ldt",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "name_to_handle_at",
-    "open_by_handle_at",
-    "open_tree",
-    "perf_event_open",
-    "personality",
-    "pidfd_getfd",
-    "pivot_root",
-    "process_madvise",
-    "process_vm_readv",
-    "process_vm_writev",
-    "ptrace",
-    "reboot",
-    "request_key",
-    "seccomp",
-    "sendmmsg",
-    "sendmsg",
-    "setns",
-    "setpgid",
-    "setsid",
-    "swapon",
-    "umount2",
-    "unshare",
-    "userfaultfd",
-    "vmsplice",
-];
 
 /// What happens to a call that nothing allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -8,7 +8,7 @@ use pawang_sandbox::{Access, Bind, Jail, LaunchError, Limits, PathRule, Runtime,
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use support::{jail, launcher, other_user, run, stdio};
+use support::{full_launcher, jail, launcher, other_user, run, stdio, without_namespaces};
 use tempfile::TempDir;
 
 const PYTHON: &str = "/usr/bin/python3";
@@ -48,14 +48,10 @@ fn grant(jail: &mut Jail, source: &Path, target: &str, access: Access) {
     jail.binds.push(Bind { source: source.to_owned(), target: target.into(), writable: access.write });
 }
 
-fn without_namespaces() -> Walls {
-    let namespaces = [Wall::UserNs, Wall::PidNs, Wall::NetNs, Wall::IpcNs, Wall::UtsNs, Wall::MountNs];
-    namespaces.into_iter().fold(Walls::all(), Walls::without)
-}
-
 /// The script's last line, which must be all that it prints.
 fn prints(jail: &Jail, expected: &str) {
-    let outcome = run(&mut launcher(), jail);
+    let mut launcher = if jail.walls.has(Wall::UserNs) { full_launcher() } else { launcher() };
+    let outcome = run(&mut launcher, jail);
     assert_eq!((outcome.exit, outcome.stdout.trim()), (Some(0), expected), "{outcome:?}");
 }
 
@@ -69,7 +65,7 @@ fn python_runs_its_standard_library() {
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n\
         with tempfile.TemporaryFile() as f: f.write(b'x')\n\
         print(json.dumps({'child': code, 'sum': sum(range(4))}))";
-    let outcome = run(&mut launcher(), &python("automation", script));
+    let outcome = run(&mut full_launcher(), &python("automation", script));
     assert_eq!((outcome.exit, outcome.stdout.trim()), (Some(0), r#"{"child": 3, "sum": 6}"#), "{outcome:?}");
     for wall in [Wall::Landlock, Wall::Seccomp, Wall::UserNs, Wall::PidNs, Wall::NetNs, Wall::MountNs] {
         assert!(outcome.walls.has(wall), "{wall} of {}", outcome.walls);
@@ -121,7 +117,7 @@ fn f42_a_link_in_the_path_of_a_bind_is_refused() {
     let mut jail = python("automation", "print(1)");
     grant(&mut jail, &folder.path().join("link"), "/input", Access::READ);
     let (stdio, _readers, _channel) = stdio();
-    let refused = launcher().launch(&jail, stdio).unwrap_err();
+    let refused = full_launcher().launch(&jail, stdio).unwrap_err();
     let expected = matches!(refused, LaunchError::Refused { stage: Stage::Root, errno: libc::ELOOP });
     assert!(expected, "{refused}");
 }

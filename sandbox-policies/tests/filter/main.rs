@@ -15,7 +15,8 @@ mod interpreter;
 
 use interpreter::{ALLOW, Call, ERRNO, KILL, X86_64, run};
 use pawang_sandbox::filter::{Filter, INSTRUCTIONS_MAX};
-use pawang_sandbox::policy::{Condition, NEVER, Policy, PolicyError, Width};
+use pawang_sandbox::never::NEVER;
+use pawang_sandbox::policy::{Condition, Policy, PolicyError, Width};
 use pawang_sandbox::profile::Outcome;
 use pawang_sandbox::syscalls::{NUMBER_MAX, Number, PROOF_ERRNO, PROOF_NUMBER, name, number};
 use pawang_sandbox::{FilterOptions, Profile};

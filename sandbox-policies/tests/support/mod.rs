@@ -11,7 +11,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use pawang_sandbox::{Access, Jail, Launched, Launcher, Limits, ResolvedRuntime, SealedImage, Stdio, Walls};
+use pawang_sandbox::{
+    Access, Jail, Launched, Launcher, Limits, ResolvedRuntime, SealedImage, Stdio, Wall, Walls,
+};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::fs::File;
 use std::io::Read;
@@ -73,6 +75,27 @@ fn build(target: &str, flags: Option<&str>) -> Result<PathBuf, String> {
 /// A launcher of the test's own.
 pub fn launcher() -> Launcher {
     Launcher::start(&launcher_path()).unwrap()
+}
+
+/// A launcher on a machine that gives every namespace. What is claimed under this cannot be shown without.
+pub fn full_launcher() -> Launcher {
+    let launcher = launcher();
+    let found = Walls::from_bits(launcher.facts().namespaces);
+    let missing: Vec<_> = NAMESPACES.into_iter().filter(|wall| !found.has(*wall)).collect();
+    assert!(
+        missing.is_empty(),
+        "this test needs namespaces that this machine refuses: {missing:?} (pawang doctor)"
+    );
+    launcher
+}
+
+/// The walls that some machines do not give.
+pub const NAMESPACES: [Wall; 6] =
+    [Wall::UserNs, Wall::PidNs, Wall::NetNs, Wall::IpcNs, Wall::UtsNs, Wall::MountNs];
+
+/// All walls but these.
+pub fn without_namespaces() -> Walls {
+    NAMESPACES.into_iter().fold(Walls::all(), Walls::without)
 }
 
 /// The user that foreign programs become where the tests run as root.

@@ -7,6 +7,7 @@
 
 use crate::sys::{self, Errno};
 use pawang_sandbox::plan::{BindKind, BindPlan, RootPlan};
+use std::collections::BTreeSet;
 use std::ffi::{CString, NulError};
 
 /// Any directory that is there on every Linux: the new tree is mounted over it for a moment.
@@ -35,11 +36,13 @@ impl Prepared {
             0 => None,
             mib => Some(CString::new(format!("mode=1777,size={mib}m,nr_inodes=16384"))?),
         };
-        Ok(Self {
-            binds: plan.binds.iter().map(Bind::new).collect::<Result<_, _>>()?,
-            tmp,
-            tmp_access: plan.tmp_access,
-        })
+        let mut binds = plan.binds.iter().map(Bind::new).collect::<Result<Vec<_>, _>>()?;
+        // Most binds share their parents; each is made once, by the first that needs it.
+        let mut made = BTreeSet::new();
+        for bind in &mut binds {
+            bind.parents.retain(|parent| made.insert(parent.clone()));
+        }
+        Ok(Self { binds, tmp, tmp_access: plan.tmp_access })
     }
 
     /// Builds the tree and moves into it.

@@ -141,7 +141,11 @@ pub fn drop_privileges() -> Result<(), Errno> {
     no_new_privileges()?;
     let _ = call_plain(libc::SYS_prctl, [register(libc::PR_SET_SECUREBITS), SECURE_BITS, 0, 0, 0]);
     for capability in 0..=CAPABILITY_MAX {
-        let _ = call_plain(libc::SYS_prctl, [register(libc::PR_CAPBSET_DROP), capability, 0, 0, 0]);
+        // EINVAL: past the last that this kernel has.
+        let dropped = call_plain(libc::SYS_prctl, [register(libc::PR_CAPBSET_DROP), capability, 0, 0, 0]);
+        if dropped == Err(libc::EINVAL) {
+            break;
+        }
     }
     let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as usize;
     let _ = call_plain(libc::SYS_prctl, [register(libc::PR_CAP_AMBIENT), clear, 0, 0, 0]);
