@@ -10,4 +10,5 @@
 )]
 
 mod frames;
+mod lies;
 mod work;
