@@ -1,7 +1,7 @@
 //! What can be asked. Each command's own options stand in its file under [`crate::command`].
 
 use crate::command::{
-    audit, completions, contract, doctor, explain, key, logs, ps, run, secret, stop, timeline, trust,
+    audit, completions, contract, doctor, explain, key, logs, ps, run, secret, service, stop, timeline, trust,
 };
 use crate::exit;
 use crate::paint::When;
@@ -66,6 +66,9 @@ pub enum Command {
     /// Verify or export the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Run the kernel as a service of systemd.
+    #[command(subcommand)]
+    Service(service::Command),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     /// How pawang ends: the exit codes.

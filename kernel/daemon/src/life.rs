@@ -65,7 +65,7 @@ pub fn verified(kernel: &mut Kernel, request: &RunRequest) -> Result<Verified, F
 
 /// A refused contract, in the words of the command line.
 pub fn refused(error: &ContractError) -> Failure {
-    Failure::new(&format!("contract_{}", error.code()), error.to_string())
+    Failure::from(error)
 }
 
 /// Starts a run. When this returns the automation is running, or the run is over and in the log.

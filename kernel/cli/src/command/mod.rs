@@ -10,6 +10,7 @@ pub mod logs;
 pub mod ps;
 pub mod run;
 pub mod secret;
+pub mod service;
 pub mod stop;
 pub mod timeline;
 pub mod trust;
@@ -69,6 +70,7 @@ pub fn run(cli: &Cli, ui: Ui) -> Result<u8> {
         Command::Explain(args) => explain::run(&context, args).map(Exit::code),
         Command::Secret(command) => done(secret::run(&context, command)),
         Command::Audit(command) => done(audit::run(&context, command)),
+        Command::Service(command) => done(service::run(&context, command)),
         Command::Doctor(args) => doctor::run(&context, args).map(Exit::code),
         Command::Completions(_) | Command::ExitCodes => Ok(Exit::Ok.code()),
     }
