@@ -129,7 +129,7 @@ impl Launcher {
     /// As [`Launcher::launch`], but also with walls of the floor left out.
     ///
     /// For the escape matrix: every probe is run once with the wall that stops it taken down, and must then succeed.
-    /// Nothing else may call this; a test of the workspace looks for callers.
+    /// Nothing else may call this; a test looks for callers in everything that is shipped.
     ///
     /// # Errors
     /// As [`Launcher::launch`].

@@ -8,7 +8,8 @@ use pawang_sandbox::{Access, Jail, LaunchError, Launcher, Limits, PathRule, Seal
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use support::{
@@ -103,6 +104,24 @@ fn f4_a_jail_without_a_wall_of_the_floor_is_not_started() {
         let refused = launcher.launch(&jail, stdio);
         assert!(matches!(refused, Err(LaunchError::WallsMissing(_))), "without {wall}: {refused:?}");
     }
+}
+
+#[test]
+fn f4_no_program_of_ours_asks_for_less_than_the_floor() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut folders: Vec<PathBuf> = ["kernel", "ipc", "plugins"].map(|name| root.join(name)).to_vec();
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                read += 1;
+                assert!(!fs::read_to_string(&path).unwrap().contains("launch_without"), "{}", path.display());
+            }
+        }
+    }
+    assert!(read > 10, "the sources were not found");
 }
 
 #[test]
@@ -294,6 +313,39 @@ fn a_launcher_that_is_none_is_an_error_in_words() {
     assert!(missing.contains("/nonexistent/launcher cannot be started"), "{missing}");
     let mute = Launcher::start("/bin/true".as_ref()).unwrap_err().to_string();
     assert!(mute.contains("it has ended"), "{mute}");
+}
+
+#[test]
+fn f15_a_terminal_on_stdin_cannot_be_taken() {
+    let mut launcher = launcher();
+    for act in ["take-terminal", "take-terminal-high-bits"] {
+        for (walls, outcome) in
+            [(Walls::all(), (Some(10), "refused 1")), (Walls::all().without(Wall::Seccomp), (Some(0), ""))]
+        {
+            for jail in [tool(&[act]), automation(&[act])] {
+                let (mut stdio, readers, channel) = stdio();
+                let (ours, terminal) = terminal();
+                stdio.stdin = terminal;
+                let launched = launcher.launch_without(&Jail { walls, ..jail }, stdio).unwrap();
+                let found = collect(launched, readers);
+                assert_eq!((found.exit, found.stdout.trim()), outcome, "{act}: {found:?}");
+                drop((ours, channel));
+            }
+        }
+    }
+}
+
+/// A pseudo-terminal: the test's end, and the end that a program takes for a terminal.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs =
+        rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    (ours, theirs)
 }
 
 #[test]
