@@ -70,6 +70,10 @@ pub fn refused(error: &ContractError) -> Failure {
 
 /// Starts a run. When this returns the automation is running, or the run is over and in the log.
 pub async fn start(shared: &Shared, beginning: Beginning) -> Result<RunId, Failure> {
+    // Asked first: a full disk would otherwise be told as a program that cannot be copied.
+    if shared.borrow().log_trouble.is_some() {
+        return Err(log_unwritable());
+    }
     let run = shared.borrow().free_run_id()?;
     let dir = shared.borrow().settings.runs.join(run.to_string());
     let program = {

@@ -37,7 +37,7 @@ use interprocess::local_socket::{GenericFilePath, Listener, ListenerOptions, ToF
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pawang_protocol::Failure;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, getpid, pidfd_getfd, pidfd_open};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -171,6 +171,10 @@ async fn serve(shared: Shared, listener: UnixListener, is_inherited: bool) {
     shell::settle(&shared);
     // The service manager may not be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("running")]);
+    // A file that may not grow is a full disk, for which the log waits: with a handler the write fails, without one it kills.
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        eprintln!("pawangd: level=warn what=\"a limit on file sizes would end the daemon\" error={error:?}");
+    }
     let ending = Rc::clone(&shared.borrow().ending);
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
