@@ -2,6 +2,7 @@
 //!
 //! On a terminal one line counts along; piped, one line at the end. Errors and warnings of the compiler pass through.
 
+use crate::target::PluginTarget;
 use crate::tree::{Tree, cargo};
 use crate::trouble::Trouble;
 use serde::Deserialize;
@@ -34,15 +35,23 @@ struct Profile {
     test: bool,
 }
 
-/// Runs `cargo build` with these words and returns the programs it built. `what` is named in progress and trouble.
+/// Runs `cargo build` with these words and returns the programs it built, those for plugins' target if one is given.
+/// `what` is named in progress and trouble.
 ///
 /// # Errors
 /// [`Trouble::Build`] where cargo fails, [`Trouble::System`] where it cannot be started.
-pub fn build(tree: &Tree, what: &'static str, words: &[&str]) -> Result<Programs, Trouble> {
+pub fn build(
+    tree: &Tree,
+    what: &'static str,
+    target: Option<PluginTarget>,
+    words: &[&str],
+) -> Result<Programs, Trouble> {
     let mut child = cargo()
         .current_dir(&tree.root)
         .args(["build", "--quiet", "--message-format", "json-render-diagnostics"])
         .args(words)
+        .args(target.iter().flat_map(|target| target.words()))
+        .envs(target.and_then(PluginTarget::variable))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -79,6 +88,6 @@ fn follow(what: &str, lines: ChildStdout) -> Programs {
 
 fn program(line: Line) -> Option<(String, PathBuf)> {
     let target = line.target?;
-    let is_program = target.kind.iter().any(|kind| kind == "bin") && !line.profile?.test;
+    let is_program = target.kind.iter().any(|kind| kind == "bin" || kind == "example") && !line.profile?.test;
     if is_program { Some((target.name, line.executable?)) } else { None }
 }

@@ -2,7 +2,7 @@
 
 use crate::artifacts::build;
 use crate::stage::{Flavour, stage};
-use crate::target::plugin_target;
+use crate::target::PluginTarget;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ const PACKAGE: &str = "pawang-bench";
 /// [`Trouble::Failed`] where something could not be measured, and whatever kept it from running.
 pub fn all(tree: &Tree, words: &[&str]) -> Result<(), Trouble> {
     let staged = stage(tree, Flavour::Release)?;
-    let programs = programs(tree)?;
-    let driver = build(tree, "the benchmarks", &["--release", "-p", PACKAGE, "--bin", PACKAGE])?;
+    let programs = programs(tree, staged.target)?;
+    let driver = build(tree, "the benchmarks", None, &["--release", "-p", PACKAGE, "--bin", PACKAGE])?;
     let driver = driver.get(PACKAGE).ok_or_else(|| not_built(PACKAGE))?;
     let mut command = Command::new(driver);
     command.arg("--prefix").arg(&staged.prefix).arg("--programs").arg(&programs).args(words);
@@ -30,11 +30,9 @@ pub fn all(tree: &Tree, words: &[&str]) -> Result<(), Trouble> {
 }
 
 /// The folder of the small programs that are measured: built as plugins are.
-fn programs(tree: &Tree) -> Result<PathBuf, Trouble> {
-    let target = plugin_target(tree)?;
-    let mut words = vec!["--profile", "plugin", "--bins", "-p", PACKAGE, "--no-default-features"];
-    words.extend(target.words());
-    let built = build(tree, "what is measured", &words)?;
+fn programs(tree: &Tree, target: PluginTarget) -> Result<PathBuf, Trouble> {
+    let words = ["--profile", "plugin", "--bins", "-p", PACKAGE, "--no-default-features"];
+    let built = build(tree, "what is measured", Some(target), &words)?;
     let folder = built.get("bench-automation").and_then(|program| program.parent()).map(Path::to_path_buf);
     folder.ok_or_else(|| not_built("bench-automation"))
 }

@@ -11,7 +11,7 @@
 
 use crate::artifacts::{Programs, build};
 use crate::machine::{need_gcc, need_linux};
-use crate::target::plugin_target;
+use crate::target::{PluginTarget, plugin_target};
 use crate::tree::{Tree, make_folder};
 use crate::trouble::Trouble;
 use std::fs;
@@ -30,6 +30,15 @@ pub enum Flavour {
 pub struct Staged {
     /// The folder that plays `/usr`.
     pub prefix: PathBuf,
+    /// What plugins were built for.
+    pub target: PluginTarget,
+}
+
+impl Staged {
+    /// Where launcher and plugins are.
+    pub fn libexec(&self) -> PathBuf {
+        self.prefix.join("libexec/pawang")
+    }
 }
 
 const LAUNCHER: &str = "pawang-launcher";
@@ -43,13 +52,14 @@ const HOST: [&str; 2] = ["pawang", "pawangd"];
 pub fn stage(tree: &Tree, flavour: Flavour) -> Result<Staged, Trouble> {
     need_linux()?;
     need_gcc()?;
-    let jailed = build_jailed(tree)?;
+    let target = plugin_target(tree)?;
+    let jailed = build_jailed(tree, target)?;
     let host = match flavour {
         Flavour::Release => {
-            build(tree, "daemon and command line", &["--release", "-p", "pawang", "-p", "pawangd"])?
+            build(tree, "daemon and command line", None, &["--release", "-p", "pawang", "-p", "pawangd"])?
         }
         Flavour::Debug => {
-            build(tree, "everything for tests", &["--workspace", "--bins", "--tests", "--examples"])?
+            build(tree, "everything for tests", None, &["--workspace", "--bins", "--tests", "--examples"])?
         }
     };
     let prefix = tree.target.join(if flavour == Flavour::Release { "pawang" } else { "pawang-debug" });
@@ -57,7 +67,8 @@ pub fn stage(tree: &Tree, flavour: Flavour) -> Result<Staged, Trouble> {
     for name in HOST {
         place(&host, name, &prefix.join("bin"))?;
     }
-    let libexec = prefix.join("libexec/pawang");
+    let staged = Staged { prefix, target };
+    let (prefix, libexec) = (&staged.prefix, staged.libexec());
     place(&jailed, LAUNCHER, &libexec)?;
     for plugin in tree.plugins() {
         let folder = libexec.join("plugins").join(&plugin.name);
@@ -65,18 +76,16 @@ pub fn stage(tree: &Tree, flavour: Flavour) -> Result<Staged, Trouble> {
         copy(&plugin.manifest, &folder.join("plugin.toml"))?;
     }
     copy_python(&tree.root.join("ipc/python/pawang"), &prefix.join("share/pawang/python/pawang"))?;
-    Ok(Staged { prefix })
+    Ok(staged)
 }
 
-fn build_jailed(tree: &Tree) -> Result<Programs, Trouble> {
-    let target = plugin_target(tree)?;
+fn build_jailed(tree: &Tree, target: PluginTarget) -> Result<Programs, Trouble> {
     let plugins = tree.plugins();
     let mut words = vec!["--profile", "plugin", "--bins", "-p", SANDBOX];
-    words.extend(target.words());
     for plugin in &plugins {
         words.extend(["-p", plugin.package.as_str()]);
     }
-    build(tree, "plugins and launcher", &words)
+    build(tree, "plugins and launcher", Some(target), &words)
 }
 
 /// Removes what an older staging left, so that no plugin stays that the tree no longer has.

@@ -1,33 +1,48 @@
-//! For which target plugins are built: static musl, and where that cannot be had, the host's own C library.
+//! For which target plugins are built: static musl, and where that cannot be had, static glibc.
+//!
+//! Static in any case: under a tool's profile nothing can be opened, so that a dynamic program could not load its
+//! libraries.
 
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The target of static plugins.
-pub const MUSL: &str = "x86_64-unknown-linux-musl";
+/// The target that plugins are meant for.
+const MUSL: &str = "x86_64-unknown-linux-musl";
+/// The one that every toolchain for this machine has.
+const GLIBC: &str = "x86_64-unknown-linux-gnu";
 
 /// What plugins are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginTarget {
-    /// Static, against musl.
+    /// Against musl.
     Musl,
-    /// As the host's programs are: dynamic, against glibc.
-    Host,
+    /// Against this machine's glibc.
+    Glibc,
 }
 
 impl PluginTarget {
     /// The words for cargo.
-    pub const fn words(self) -> &'static [&'static str] {
+    pub const fn words(self) -> [&'static str; 2] {
         match self {
-            Self::Musl => &["--target", MUSL],
-            Self::Host => &[],
+            Self::Musl => ["--target", MUSL],
+            Self::Glibc => ["--target", GLIBC],
+        }
+    }
+
+    /// The variable that makes a program static: its name and value. Musl is static by itself.
+    pub const fn variable(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Musl => None,
+            Self::Glibc => {
+                Some(("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static"))
+            }
         }
     }
 }
 
-/// Musl if the toolchain has it or rustup can add it; otherwise the host, and one line that says what that costs.
+/// Musl if the toolchain has it or rustup can add it; otherwise glibc, and one line that says what that costs.
 ///
 /// # Errors
 /// [`Trouble::System`] where the compiler does not answer.
@@ -41,10 +56,10 @@ pub fn plugin_target(tree: &Tree) -> Result<PluginTarget, Trouble> {
         return Ok(PluginTarget::Musl);
     }
     eprintln!(
-        "  no target {MUSL}: plugins are linked to this machine's C library, which starts them 5 to 8 times slower \
-         and makes them bigger; `rustup target add {MUSL}` would change that"
+        "  no target {MUSL}: plugins are linked with this machine's glibc, which starts them 5 to 8 times slower and \
+         makes them bigger; `rustup target add {MUSL}` would change that"
     );
-    Ok(PluginTarget::Host)
+    Ok(PluginTarget::Glibc)
 }
 
 /// Whether the toolchain has a standard library for musl.

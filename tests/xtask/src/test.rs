@@ -1,6 +1,7 @@
 //! All tests: Rust's by nextest where it is installed and by cargo otherwise, the examples in the documentation, and
 //! Python's. The last line is the sum of all of them.
 
+use crate::artifacts::build;
 use crate::fuzz;
 use crate::machine::{need_python, program};
 use crate::stage::{Flavour, Staged, stage};
@@ -8,7 +9,7 @@ use crate::summary::{Counts, of_junit, of_libtest, of_unittest};
 use crate::tree::{Tree, cargo};
 use crate::trouble::Trouble;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// How much is tested.
@@ -47,13 +48,21 @@ fn each_runner(tree: &Tree, length: Length, counts: &mut Counts) -> Result<(), T
         fuzz::need_cargo_fuzz()?;
     }
     let staged = stage(tree, Flavour::Debug)?;
-    *counts += rust(tree, &staged, length)?;
+    let probe = probe(tree, &staged)?;
+    *counts += rust(tree, &staged, &probe, length)?;
     *counts += documentation(tree, &staged)?;
     *counts += python(tree)?;
     if length == Length::Long {
         fuzz::each(tree, FUZZ_SECONDS)?;
     }
     Ok(())
+}
+
+/// The program that tries to get out of every jail. It is built as plugins are, and never staged.
+fn probe(tree: &Tree, staged: &Staged) -> Result<PathBuf, Trouble> {
+    let words = ["--profile", "plugin", "-p", "pawang-sandbox", "--example", "sandbox-probe"];
+    let built = build(tree, "the probe of the sandbox", Some(staged.target), &words)?;
+    built.into_values().next().ok_or(Trouble::Build("the probe of the sandbox"))
 }
 
 /// Cargo as tests are to be run: they find the staged programs through these variables.
@@ -63,12 +72,13 @@ fn cargo_test(tree: &Tree, staged: &Staged) -> Command {
         .current_dir(&tree.root)
         .stdin(Stdio::null())
         .env("PAWANG_PREFIX", &staged.prefix)
-        .env("PAWANG_LIBEXEC", staged.prefix.join("libexec/pawang"));
+        .env("PAWANG_LIBEXEC", staged.libexec());
     command
 }
 
-fn rust(tree: &Tree, staged: &Staged, length: Length) -> Result<Counts, Trouble> {
+fn rust(tree: &Tree, staged: &Staged, probe: &Path, length: Length) -> Result<Counts, Trouble> {
     let mut command = cargo_test(tree, staged);
+    command.env("PAWANG_PROBE", probe);
     if length == Length::Long {
         command.env("PAWANG_LONG", "1").env("PROPTEST_CASES", "4096");
     }
