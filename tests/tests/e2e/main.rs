@@ -11,4 +11,5 @@
 
 mod frames;
 mod lies;
+mod log;
 mod work;
