@@ -11,6 +11,7 @@ use crate::key::{KeyId, Signer};
 use crate::record::{Entry, Record};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io::Write as _;
 
 /// Longest line of the log, in bytes. A snapshot of 10,000 accounts fits four times over.
 pub const LINE_MAX: usize = 64 << 20;
@@ -92,7 +93,7 @@ impl Tip {
     pub fn append(&mut self, entry: Entry, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String> {
         let record = Record { n: self.n.saturating_add(1), t: now_ms.max(self.t), prev: self.digest, entry };
         let start = out.len();
-        if let Err(error) = serde_json::to_writer(&mut *out, &record) {
+        if let Err(error) = write_line(&record, out) {
             out.truncate(start);
             return Err(error.to_string());
         }
@@ -203,6 +204,21 @@ impl Verifier {
     }
 }
 
+/// The bytes that `serde_json` makes of a record, in half the time: what is flattened into a map is written key by key
+/// through it, so the entry is written as the object it is, and its brace becomes the comma after the digest.
+fn write_line(record: &Record, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    let Record { n, t, prev, entry } = record;
+    let mut digest = [0; 64];
+    let digest = crate::hex::write(&prev.0, &mut digest);
+    write!(out, r#"{{"n":{n},"t":{t},"prev":"{digest}""#).map_err(serde_json::Error::io)?;
+    let brace = out.len();
+    serde_json::to_writer(&mut *out, entry)?;
+    if let Some(brace) = out.get_mut(brace) {
+        *brace = b',';
+    }
+    Ok(())
+}
+
 fn signature(hex: &str) -> Option<[u8; 64]> {
     crate::hex::decode(hex)
 }
@@ -235,3 +251,60 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Break {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tip, Verifier};
+    use crate::digest::Digest;
+    use crate::key::Signer;
+    use crate::record::{Entry, Live, Record};
+    use crate::run::{Outcome, RunId};
+    use pawang_protocol::Gas;
+
+    fn entries() -> Vec<Entry> {
+        let (run, contract) = (RunId(0x00ab_cdef), Digest::of(b"contract"));
+        let snapshot = Entry::Snapshot {
+            key: "k".to_owned(),
+            prices: contract,
+            accounts: [(contract, crate::ledger::Account::open(Gas(9), 1, &[], 0, 10))].into(),
+            revoked: vec![contract],
+            trust: serde_json::json!({"keys": []}),
+            next_call: 1,
+            live: Live::default(),
+        };
+        let call = Entry::Call {
+            run,
+            call: 7,
+            parent: Some(6),
+            method: "fs.read".to_owned(),
+            resource: "/a \"quoted\" \u{e9}".to_owned(),
+            reserved: Gas(65),
+            each: vec![1],
+            counted: Some((2, 3)),
+            sent: 0,
+            secrets: vec!["KEY".to_owned()],
+        };
+        let end = Entry::End {
+            run,
+            outcome: Outcome::OutOfGas,
+            exit: None,
+            spent: Gas(1),
+            took_ms: 2,
+            detail: String::new(),
+        };
+        vec![snapshot, Entry::Halt {}, Entry::Revoke { contract }, call, end]
+    }
+
+    #[test]
+    fn a_line_is_what_serde_json_makes_of_its_record_and_reads_back() {
+        let (mut tip, mut verifier) = (Tip::START, Verifier::new(Signer::from_seed([1; 32]).id(), None));
+        for (entry, time) in entries().into_iter().zip(5..) {
+            let record = Record { n: tip.n + 1, t: time, prev: tip.digest, entry: entry.clone() };
+            let mut line = Vec::new();
+            tip.append(entry, time, &mut line).unwrap();
+            assert_eq!(line.pop(), Some(b'\n'));
+            assert_eq!(String::from_utf8_lossy(&line), serde_json::to_string(&record).unwrap());
+            assert_eq!(verifier.line(&line), Ok(record));
+        }
+    }
+}

@@ -4,9 +4,18 @@
 
 /// `bytes` in lower-case hex.
 pub(crate) fn encode(bytes: &[u8]) -> String {
+    let mut text = vec![0; bytes.len().saturating_mul(2)];
+    write(bytes, &mut text).to_owned()
+}
+
+/// The same into `text`, which must have room for two digits a byte. For places where an allocation counts.
+pub(crate) fn write<'a>(bytes: &[u8], text: &'a mut [u8]) -> &'a str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |&digit| char::from(digit));
-    bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    for (pair, &byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
+    }
+    core::str::from_utf8(text).unwrap_or_default()
 }
 
 /// Exactly `N` bytes from exactly `2 * N` lower-case digits; `None` for anything else.

@@ -1,11 +1,12 @@
 //! Ids of runs and peers, and how a run ends. Small types that several modules share.
 
+use crate::hex;
 use core::fmt;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One execution of an automation. Shown as eight hex digits; drawn at random by the daemon, never reused in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct RunId(pub u32);
 
 /// One process on the other end of a channel: a place in the relay's table and how often that place was used before.
@@ -64,9 +65,10 @@ impl TryFrom<String> for RunId {
     }
 }
 
-impl From<RunId> for String {
-    fn from(run: RunId) -> Self {
-        run.to_string()
+/// Without an allocation: nearly every record of the log holds one.
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(hex::write(&self.0.to_be_bytes(), &mut [0; 8]))
     }
 }
 

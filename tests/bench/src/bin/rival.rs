@@ -56,7 +56,7 @@ fn chain(middle: &str) -> io::Result<UnixStream> {
 
 fn ping(calls: usize) -> io::Result<Figures> {
     let mut stream = chain("middle")?;
-    let mut message = [7; MESSAGE];
+    let mut message = message();
     let mut samples = Vec::with_capacity(calls);
     let mut begun = Instant::now();
     for call in 0..calls + WARM_UP {
@@ -75,7 +75,7 @@ fn ping(calls: usize) -> io::Result<Figures> {
 /// Reads what is there, and sends one new message for each whole one, in one write.
 fn pipe(calls: usize, depth: usize) -> io::Result<Figures> {
     let mut stream = chain("middle-pipe")?;
-    let (batch, mut buffer) = (vec![7; MESSAGE * depth], vec![0; READ_MAX]);
+    let (batch, mut buffer) = (message().repeat(depth), vec![0; READ_MAX]);
     let (mut sent, mut received) = (depth.min(calls), 0);
     let mut open: VecDeque<Instant> = vec![Instant::now(); sent].into();
     let mut samples = Vec::with_capacity(calls);
@@ -101,9 +101,11 @@ fn born_with(fd: impl AsFd) -> io::Result<UnixStream> {
 /// One message at a time: there, and back.
 fn middle() -> io::Result<()> {
     let (mut front, mut back) = (born_with(io::stdin())?, born_with(io::stdout())?);
-    let mut buffer = vec![0; READ_MAX];
+    let (mut buffer, mut out) = (vec![0; READ_MAX], Vec::new());
     loop {
-        if !pass(&mut front, &mut back, &mut buffer)? || !pass(&mut back, &mut front, &mut buffer)? {
+        if !pass(&mut front, &mut back, &mut buffer, &mut out)?
+            || !pass(&mut back, &mut front, &mut buffer, &mut out)?
+        {
             return Ok(());
         }
     }
@@ -112,13 +114,13 @@ fn middle() -> io::Result<()> {
 /// Whichever side has something.
 fn middle_pipe() -> io::Result<()> {
     let (mut front, mut back) = (born_with(io::stdin())?, born_with(io::stdout())?);
-    let mut buffer = vec![0; READ_MAX];
+    let (mut buffer, mut out) = (vec![0; READ_MAX], Vec::new());
     loop {
         let mut polled = [PollFd::new(&front, PollFlags::IN), PollFd::new(&back, PollFlags::IN)];
         poll(&mut polled, None)?;
         let [is_front, is_back] = polled.map(|fd| !fd.revents().is_empty());
-        if (is_front && !pass(&mut front, &mut back, &mut buffer)?)
-            || (is_back && !pass(&mut back, &mut front, &mut buffer)?)
+        if (is_front && !pass(&mut front, &mut back, &mut buffer, &mut out)?)
+            || (is_back && !pass(&mut back, &mut front, &mut buffer, &mut out)?)
         {
             return Ok(());
         }
@@ -128,14 +130,39 @@ fn middle_pipe() -> io::Result<()> {
 fn end() -> io::Result<()> {
     let mut stream = born_with(io::stdin())?;
     let mut back = stream.try_clone()?;
-    let mut buffer = vec![0; READ_MAX];
-    while pass(&mut stream, &mut back, &mut buffer)? {}
+    let (mut buffer, mut out) = (vec![0; READ_MAX], Vec::new());
+    while pass(&mut stream, &mut back, &mut buffer, &mut out)? {}
     Ok(())
 }
 
-/// Passes on what is there. `false` at the end of the stream.
-fn pass(from: &mut UnixStream, to: &mut UnixStream, buffer: &mut [u8]) -> io::Result<bool> {
+/// Passes on the messages that are there, one by one, in one write. `false` at the end of the stream.
+///
+/// A relay has to know where a message ends; that much it does with each, and no more. No message is ever cut in two
+/// here: all in flight fit into one read.
+fn pass(
+    from: &mut UnixStream,
+    to: &mut UnixStream,
+    buffer: &mut [u8],
+    out: &mut Vec<u8>,
+) -> io::Result<bool> {
     let count = from.read(buffer)?;
-    to.write_all(buffer.get(..count).unwrap_or_default())?;
+    let mut rest = buffer.get(..count).unwrap_or_default();
+    out.clear();
+    while let Some((word, after)) = rest.split_first_chunk::<4>() {
+        let (body, after) =
+            after.split_at_checked(u32::from_le_bytes(*word) as usize).unwrap_or((after, &[]));
+        out.extend_from_slice(word);
+        out.extend_from_slice(body);
+        rest = after;
+    }
+    to.write_all(out)?;
     Ok(count > 0)
+}
+
+/// One message: its length, and as many bytes.
+fn message() -> [u8; MESSAGE] {
+    let mut message = [7; MESSAGE];
+    let length = (MESSAGE - 4) as u32;
+    message.iter_mut().zip(length.to_le_bytes()).for_each(|(byte, length)| *byte = length);
+    message
 }

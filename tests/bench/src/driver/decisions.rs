@@ -6,7 +6,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use pawang_bench::median;
 use pawang_core::contract::envelope::{PAYLOAD_TYPE, pae};
 use pawang_core::contract::source::{CompileContext, compile};
-use pawang_core::contract::{Admission, Contract, Envelope, FileDigest, Program, Serial, verify};
+use pawang_core::contract::{Admission, Contract, Envelope, FileDigest, Program, Serial, Verified, verify};
 use pawang_core::digest::Digest;
 use pawang_core::key::Signer;
 use pawang_core::method::Methods;
@@ -20,13 +20,17 @@ use std::time::Instant;
 
 /// Seed of a key that is nobody's.
 const OPERATOR: [u8; 32] = [1; 32];
-const NOW: u64 = 1_800_000_000;
+/// When all of it happens, unix s.
+pub const NOW: u64 = 1_800_000_000;
 /// Repetitions in one round.
 const REPEATS: u32 = 2_000;
 
-struct World {
-    methods: Methods,
-    operator: Signer,
+/// A daemon's knowledge, and an operator.
+pub struct World {
+    /// What can be called.
+    pub methods: Methods,
+    /// Signs contracts.
+    pub operator: Signer,
     daemon: Signer,
     trust: TrustStore,
 }
@@ -47,7 +51,7 @@ fn decide(
     path: &'static str,
     most_us: f64,
 ) -> io::Result<Vec<Row>> {
-    let (contract, _) = world.contract(rules)?;
+    let (contract, _) = world.contract(rules, 1_000)?;
     let policy = Policy::compile(&contract, &world.methods).map_err(io::Error::other)?;
     let method = world.methods.id("fs.read").ok_or_else(|| io::Error::other("no fs.read"))?;
     let kind = world.methods.get(method).map(|row| row.resource).ok_or_else(|| io::Error::other("no row"))?;
@@ -62,25 +66,16 @@ fn decide(
 }
 
 fn admit(world: &World, rounds: usize) -> io::Result<Vec<Row>> {
-    let (_, payload) = world.contract(8)?;
+    let (_, payload) = world.contract(8, 1_000)?;
     let envelope = Envelope::sign(&payload, &world.operator).to_json();
-    let (audience, prices) = (world.daemon.id(), Digest(world.methods.digest));
-    let admission = Admission {
-        now: NOW,
-        audience: &audience,
-        prices: &prices,
-        program: None,
-        protected: &["/var/lib/pawang"],
-        trust: &world.trust,
-        methods: &world.methods,
-    };
     let (mut admitted, mut bare) = (Vec::new(), Vec::new());
     let signed = pae(PAYLOAD_TYPE, &payload);
     let signing = SigningKey::from_bytes(&OPERATOR);
     let (signature, key) = (signing.sign(&signed), signing.verifying_key());
     for _ in 0..rounds {
         admitted.push(repeat(1, || {
-            verify(black_box(envelope.as_bytes()), &admission)
+            world
+                .verify(black_box(&envelope))
                 .is_ok_and(|verified| Policy::compile(&verified.contract, &world.methods).is_ok())
         }));
         bare.push(repeat(1, || key.verify_strict(black_box(&signed), &signature).is_ok()));
@@ -107,7 +102,8 @@ fn repeat(rounds: usize, mut go: impl FnMut() -> bool) -> f64 {
 }
 
 impl World {
-    fn new() -> Result<Self, String> {
+    /// Made of keys that are nobody's.
+    pub fn new() -> Result<Self, String> {
         let methods = Methods::builtin()?;
         let (operator, daemon) = (Signer::from_seed(OPERATOR), Signer::from_seed([2; 32]));
         let mut trust = TrustStore::empty();
@@ -122,9 +118,24 @@ impl World {
         Ok(Self { methods, operator, daemon, trust })
     }
 
+    /// As a daemon does with what it is handed.
+    pub fn verify(&self, envelope: &str) -> io::Result<Verified> {
+        let (audience, prices) = (self.daemon.id(), Digest(self.methods.digest));
+        let admission = Admission {
+            now: NOW,
+            audience: &audience,
+            prices: &prices,
+            program: None,
+            protected: &["/var/lib/pawang"],
+            trust: &self.trust,
+            methods: &self.methods,
+        };
+        verify(envelope.as_bytes(), &admission).map_err(io::Error::other)
+    }
+
     /// A contract of so many rules, one in eight of them a deny, and its payload.
-    fn contract(&self, rules: usize) -> io::Result<(Contract, Vec<u8>)> {
-        let mut text = String::from("contract = 1\nname = \"bench\"\nttl = \"1h\"\n[gas]\nlimit = 1000\n");
+    pub fn contract(&self, rules: usize, gas: u64) -> io::Result<(Contract, Vec<u8>)> {
+        let mut text = format!("contract = 1\nname = \"bench\"\nttl = \"1h\"\n[gas]\nlimit = {gas}\n");
         for rule in 0..rules {
             // Writing to a string cannot fail.
             let _ = match rule % 8 {

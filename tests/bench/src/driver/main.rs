@@ -6,7 +6,9 @@
 //! status tells only whether everything could be measured.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod calls;
+mod core;
 mod decisions;
 mod place;
 mod records;
@@ -21,8 +23,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use table::Row;
 
-const USAGE: &str = "pawang-bench --prefix DIR --programs DIR [--rounds N] [--runs N] [calls|pure|records|memory|gas|spawns]…";
-const SECTIONS: [&str; 6] = ["calls", "pure", "records", "memory", "gas", "spawns"];
+const USAGE: &str = "pawang-bench --prefix DIR --programs DIR [--rounds N] [--runs N] [calls|pure|core|records|memory|gas|spawns]…";
+const SECTIONS: [&str; 7] = ["calls", "pure", "core", "records", "memory", "gas", "spawns"];
 
 /// What the command line said.
 struct Options {
@@ -33,7 +35,19 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let Some(options) = options(std::env::args().skip(1)) else {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, automation, tool, rest @ ..] = words.as_slice()
+        && word == "bare-relay"
+    {
+        return match bare::relay(automation, tool, rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let Some(options) = options(words.into_iter()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -56,6 +70,7 @@ fn measure(section: &str, options: &Options) -> io::Result<Vec<Row>> {
     match section {
         "calls" => calls::measure(sources, *rounds),
         "pure" => decisions::measure(*rounds),
+        "core" => core::measure(*rounds),
         "records" => records::measure(*rounds),
         "memory" => states::memory(sources, *runs),
         "gas" => states::gas(sources, *rounds),
