@@ -60,9 +60,15 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat { own, children })
 }
 
+/// Children of every thread of a process: `children` lists those that this one thread made (proc(5)).
 fn children(pid: i32) -> Vec<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let made =
+        threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    made.flat_map(|text| {
+        text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
+    })
+    .collect()
 }
 
 /// `USER_HZ` is 100 on every Linux there is (time(7)).
@@ -72,6 +78,22 @@ fn ticks_ns(ticks: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn children_of_every_thread_are_found() {
+        let (started, pid) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let mut child = std::process::Command::new("/bin/sleep").arg("600").spawn().unwrap();
+            started.send(i32::try_from(child.id()).unwrap()).unwrap();
+            ended.recv().unwrap();
+            child.kill().and_then(|()| child.wait()).unwrap();
+        });
+        let child = pid.recv().unwrap();
+        assert!(super::children(i32::try_from(std::process::id()).unwrap()).contains(&child));
+        end.send(()).unwrap();
+        thread.join().unwrap();
+    }
+
     #[test]
     fn own_time_grows_and_a_missing_process_has_none() {
         let pid = i32::try_from(std::process::id()).unwrap();
