@@ -48,7 +48,11 @@ fn build(out: &Path, words: &[&str]) -> Result<(), String> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/puppet/main.rs");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(rustc);
-    command.args(["--edition", "2024", "-Cpanic=abort", "-Copt-level=1", "-o"]).arg(out).args(words).arg(source);
+    command
+        .args(["--edition", "2024", "-Cpanic=abort", "-Copt-level=1", "-o"])
+        .arg(out)
+        .args(words)
+        .arg(source);
     let output = command.output().map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }

@@ -67,7 +67,9 @@ fn f79_a_channel_that_ends_inside_a_frame_is_a_fault() {
     let daemon = Daemon::start();
     let ran = peer(&daemon, &job(), "hello(); send(call(1)[:10]); os.close(3); time.sleep(3600)");
     ran.expect_outcome("fault");
-    assert!(daemon.records_of(&ran.id, "fault")[0]["what"].as_str().unwrap().contains("10 bytes into a frame"));
+    assert!(
+        daemon.records_of(&ran.id, "fault")[0]["what"].as_str().unwrap().contains("10 bytes into a frame")
+    );
 }
 
 #[test]
@@ -95,7 +97,8 @@ send(call(10, 'fs.read', b'/etc/passwd', data=bytes(9000), gas=1)); print(code(1
 #[test]
 fn the_257th_call_in_flight_is_denied_and_the_others_are_answered() {
     let libexec = pawang_tests::puppet::libexec("pawang-fs");
-    let daemon = Daemon::with(pawang_tests::Start { libexec: Some(libexec.path().into()), ..Default::default() });
+    let daemon =
+        Daemon::with(pawang_tests::Start { libexec: Some(libexec.path().into()), ..Default::default() });
     let script = "hello()
 send(b''.join(call(n, 'fs.read', b'/etc/never') for n in range(1, 258)))
 print(code(257))

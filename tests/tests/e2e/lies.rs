@@ -34,7 +34,9 @@ fn reads(daemon: &Daemon, names: &[&str]) -> Ran {
 fn a_tool_that_crashes_in_a_call_fails_that_call_and_is_started_again() {
     let (daemon, _libexec) = daemon("pawang-fs");
     let ran = reads(&daemon, &["fine", "crash", "fine", "crash-in-stream", "fine"]);
-    ran.expect("fine b'fine'\ncrash tool_crashed\nfine b'fine'\ncrash-in-stream tool_crashed\nfine b'fine'\n");
+    ran.expect(
+        "fine b'fine'\ncrash tool_crashed\nfine b'fine'\ncrash-in-stream tool_crashed\nfine b'fine'\n",
+    );
     let tools = daemon.records_of(&ran.id, "tool");
     let crashes: Vec<u64> = tools.iter().map(|tool| tool["crashes"].as_u64().unwrap()).collect();
     assert_eq!(crashes, [0, 1, 2]);

@@ -136,7 +136,11 @@ with run.http.fetch('POST', sys.argv[2] + '/p?query-canary=1', headers={'x-a': '
     print(answer.body.decode())
 ";
     let url = web.url();
-    let job = Job::new("quiet").path("fs.write", &format!("{dir}/x")).allow("http.fetch", "http", &format!("POST {url}/**"));
+    let job = Job::new("quiet").path("fs.write", &format!("{dir}/x")).allow(
+        "http.fetch",
+        "http",
+        &format!("POST {url}/**"),
+    );
     let ran = daemon.run(&job, script, &[&dir, &url]);
     ran.expect("reply-canary\n");
     for canary in ["file-canary", "query-canary", "header-canary", "body-canary", "reply-canary"] {

@@ -9,7 +9,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod control;
 mod frames;
 mod lies;
 mod log;
+mod stubborn;
 mod work;

@@ -42,9 +42,11 @@ for method, body in (('GET', b''), ('POST', b'tea')):
         print(answer.status, dict(answer.headers)['x-seen'], answer.body)
 ";
     let url = web.url();
-    let job = Job::new("pages")
-        .allow("http.fetch", "http", &format!("GET {url}/**"))
-        .allow("http.fetch", "http", &format!("POST {url}/x"));
+    let job = Job::new("pages").allow("http.fetch", "http", &format!("GET {url}/**")).allow(
+        "http.fetch",
+        "http",
+        &format!("POST {url}/x"),
+    );
     daemon.run(&job, script, &[&url]).expect("200 yes b'GET:'\n200 yes b'POST:tea'\n");
     assert_eq!(web.asked().len(), 2);
 }
@@ -80,9 +82,7 @@ print(run.memory.get('seen/last'))
 run.memory.set('seen/last', b'tuesday')
 print([key.name for key in run.memory.list('seen')])
 ";
-    let job = |name: &str| {
-        Job::new(name).allow("memory.*", "name", "seen/**").limit("memory_store_kib", 64)
-    };
+    let job = |name: &str| Job::new(name).allow("memory.*", "name", "seen/**").limit("memory_store_kib", 64);
     daemon.run(&job("diary"), script, &[]).expect("None\n['seen/last']\n");
     daemon.run(&job("diary"), script, &[]).expect("b'tuesday'\n['seen/last']\n");
     daemon.run(&job("other"), script, &[]).expect("None\n['seen/last']\n");
@@ -108,8 +108,11 @@ while True:
     let request = daemon.sign(&job, &["python3", &daemon.script(script)]);
     let [one, two] = [["one", "two"], ["two", "one"]].map(|[me, other]| {
         let args = [me, other, &dir].map(str::to_owned).into();
-        pawang_tests::Live::start(daemon.control(), &pawang_core::control::RunRequest { args, ..request.clone() })
-            .unwrap()
+        pawang_tests::Live::start(
+            daemon.control(),
+            &pawang_core::control::RunRequest { args, ..request.clone() },
+        )
+        .unwrap()
     });
     one.end().expect("two\n");
     two.end().expect("one\n");
@@ -119,7 +122,8 @@ while True:
 fn a_file_of_200_mib_streams_in_both_directions_unchanged() {
     let daemon = Daemon::start();
     let dir = daemon.folder("big");
-    let block: Vec<u8> = (0..1_u32 << 20).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+    let block: Vec<u8> =
+        (0..1_u32 << 20).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
     let mut file = fs::File::create(format!("{dir}/in")).unwrap();
     for _ in 0..200 {
         std::io::Write::write_all(&mut file, &block).unwrap();
@@ -143,7 +147,8 @@ print(digest.hexdigest(), sum(map(len, kept)))
     let out = fs::read(format!("{dir}/out")).unwrap();
     assert_eq!(out.len(), sent.parse::<usize>().unwrap());
     assert!(out == whole[..out.len()], "what was written is not what was read");
-    let spent = daemon.records_of(&ran.id, "settle").iter().map(|r| r["spent"].as_u64().unwrap()).sum::<u64>();
+    let spent =
+        daemon.records_of(&ran.id, "settle").iter().map(|r| r["spent"].as_u64().unwrap()).sum::<u64>();
     assert!(spent >= 200 * 1024 + 2 * u64::try_from(out.len() / 1024).unwrap(), "{spent}");
 }
 
