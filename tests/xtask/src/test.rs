@@ -86,7 +86,8 @@ fn rust(tree: &Tree, staged: &Staged, probe: &Path, length: Length) -> Result<Co
         command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
         return libtest("tests", command);
     }
-    let report = tree.target.join("nextest/default/junit.xml");
+    // Nextest keeps its reports here wherever cargo builds to.
+    let report = tree.root.join("target/nextest/default/junit.xml");
     let _ = std::fs::remove_file(&report);
     command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--config-file"]);
     let status = command.arg(tree.root.join("tests/nextest.toml")).status().map_err(not_started)?;
@@ -106,13 +107,22 @@ fn libtest(name: &str, mut command: Command) -> Result<Counts, Trouble> {
     let mut counts = Counts::default();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            println!("{line}");
+            if !says_nothing(&line) {
+                println!("{line}");
+            }
             if let Some(found) = of_libtest(&line) {
                 counts += found;
             }
         }
     }
     Ok(counts.settled(name, is_success(child)?))
+}
+
+/// Most crates have no examples in their documentation, and each says so in three lines.
+fn says_nothing(line: &str) -> bool {
+    line.is_empty()
+        || line == "running 0 tests"
+        || line.starts_with("test result: ok. 0 passed; 0 failed; 0 ignored")
 }
 
 fn python(tree: &Tree) -> Result<Counts, Trouble> {
