@@ -5,7 +5,12 @@ use std::process::Command;
 
 fn install(dir: &Path, prefix: &str, words: &[&str]) -> std::process::Output {
     let program = Path::new(prefix).join("bin/pawang");
-    Command::new(program).args(["service", "install", "--into"]).arg(dir).args(words).output().expect("pawang runs")
+    Command::new(program)
+        .args(["service", "install", "--into"])
+        .arg(dir)
+        .args(words)
+        .output()
+        .expect("pawang runs")
 }
 
 #[test]
