@@ -112,10 +112,13 @@ impl Relay {
         flight.declared = flight.declared.saturating_add(answer.gas);
         let is_cancelling = flight.stage != Stage::Relayed;
         let run = flight.run;
-        if !self.pay(now, answer.id, out) || is_cancelling {
+        let is_paid = self.pay(now, answer.id, out);
+        if !is_paid || is_cancelling {
             // What a caller no longer wants, or has not paid for, is not passed on; the last reply still ends the call.
-            if !answer.more && self.flights.contains_key(&answer.id) {
-                self.settle(now, answer.id, Ending::Replied(answer.status), out);
+            if let Some(flight) = self.flights.get(&answer.id).filter(|_| !answer.more) {
+                let is_broke = !is_paid && flight.stage == Stage::Relayed;
+                let ending = if is_broke { Ending::Unheard } else { Ending::Replied(answer.status) };
+                self.settle(now, answer.id, ending, out);
             }
             return;
         }
@@ -157,7 +160,13 @@ impl Relay {
         if self.extend(payer, missing, held, out) {
             return true;
         }
-        self.end(run, Outcome::OutOfGas, out);
+        let free =
+            self.runs.get(&run).and_then(|run| self.accounts.get(&run.verified.digest)).map(Account::free);
+        match free {
+            // A sub-ceiling is in the way, and other calls are not under it.
+            Some(free) if free >= missing => self.cancel_flight(now, payer, CancelReason::Gas, out),
+            _ => self.end(run, Outcome::OutOfGas, out),
+        }
         false
     }
 
@@ -241,7 +250,7 @@ impl Relay {
             parent.nested_open = parent.nested_open.saturating_sub(1);
         }
         let (spent, left) = self.release(flight.run, flight.reservation, cost);
-        let ending = final_ending(ending, flight.stage);
+        let ending = final_ending(ending, flight.stage, flight.gas_max.is_some());
         out.push(Effect::Record(Entry::Settle {
             run: flight.run,
             call: id,
@@ -287,18 +296,28 @@ impl Relay {
 }
 
 /// A last reply to a call that was being cancelled: done is done, anything else is the cancellation.
-fn final_ending(ending: Ending, stage: Stage) -> Ending {
+fn final_ending(ending: Ending, stage: Stage, has_gas_max: bool) -> Ending {
     match (ending, stage) {
         (Ending::Replied(_), Stage::Cancelling(CancelReason::Deadline)) => Ending::Failed(
             Failure::new("timed_out", "the call's deadline passed before it was done")
                 .hint("give it a later deadline, or ask for less at a time"),
         ),
-        (Ending::Replied(_), Stage::Cancelling(CancelReason::Gas)) => Ending::Failed(
+        (Ending::Replied(_), Stage::Cancelling(CancelReason::Gas)) if has_gas_max => Ending::Failed(
             Failure::new(
                 "gas_max_reached",
                 format!("the call grew beyond its own gas_max ({})", DenialCode::ReservationUsedUp),
             )
             .hint("raise gas_max, or leave it out"),
+        ),
+        (Ending::Replied(_), Stage::Cancelling(CancelReason::Gas)) => Ending::Failed(
+            Failure::new(
+                "ceiling_reached",
+                format!(
+                    "the call grew beyond a sub-ceiling of the contract ({})",
+                    DenialCode::CeilingReached
+                ),
+            )
+            .hint("ask for less at a time, or sign for more under [gas] each"),
         ),
         (Ending::Replied(_), Stage::Cancelling(reason)) => Ending::Cancelled(reason),
         // A tool has no rules to refuse by: its second wall is told as a failure.
