@@ -47,11 +47,10 @@ impl Web {
     }
 }
 
-fn converse(
-    stream: TcpStream,
-    log: &Mutex<Vec<String>>,
-    answer: &dyn Fn(&str, &str) -> (String, Vec<u8>),
-) -> std::io::Result<()> {
+/// From method and path to status line and body.
+type Answer = dyn Fn(&str, &str) -> (String, Vec<u8>);
+
+fn converse(stream: TcpStream, log: &Mutex<Vec<String>>, answer: &Answer) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -1,5 +1,7 @@
 //! `pawang service install --into DIR`: the units name this installation's daemon and nothing else is changed in them.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on says so")]
+
 use std::path::Path;
 use std::process::Command;
 

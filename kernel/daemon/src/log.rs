@@ -1,7 +1,7 @@
 //! The audit log on disk: append-only segments of JSON lines, and the head kept beside them.
 //!
 //! Promises: what [`Log::write`] returned `Ok` for survives a killed daemon (it is in the page cache), and a power cut a
-//! few ms later ([`Syncer`] groups `fdatasync`s). A write that fails leaves no torn line behind: the file is cut back, the
+//! few ms later (a thread of its own groups `fdatasync`s). A write that fails leaves no torn line behind: the file is cut back, the
 //! records wait in memory, and the kernel relays nothing until they are written (INV-2).
 //!
 //! Not here: what is recorded (`pawang_core::record`) and how it is chained (`pawang_core::audit`).

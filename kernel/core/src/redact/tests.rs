@@ -48,7 +48,8 @@ fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
     for group in bytes.chunks(3) {
         let word = group.iter().fold(0_u32, |word, b| word << 8 | u32::from(*b)) << (8 * (3 - group.len()));
         for index in 0..=group.len() {
-            out.push(char::from(alphabet[(word >> (18 - 6 * index) & 63) as usize]));
+            let sextet = usize::try_from(word >> (18 - 6 * index) & 63).unwrap();
+            out.push(char::from(alphabet[sextet]));
         }
     }
     out
