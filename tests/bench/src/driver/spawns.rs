@@ -8,7 +8,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use pawang_bench::median;
-use pawang_sandbox::{Jail, Launcher, Limits, ResolvedRuntime, SealedImage, Stdio, Walls};
+use pawang_sandbox::{Jail, Launcher, Limits, ResolvedRuntime, SealedImage, Stdio, Wall, Walls};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::ffi::CString;
 use std::fs::File;
@@ -22,38 +22,63 @@ use std::time::Instant;
 /// Starts in one round.
 const STARTS: usize = 60;
 
-/// All three, in alternating rounds, on one processor and free.
+const PINNED: [&str; 4] = [
+    "sandboxed static program ready, one CPU",
+    "the same, floor of walls only",
+    "the same, all walls but the network namespace",
+    "the same, beside bwrap",
+];
+
+/// All of them, in alternating rounds, on one processor and free.
 pub fn measure(sources: &Sources, rounds: usize) -> io::Result<Vec<Row>> {
-    let mut rows = all(sources, rounds, ["ready, unpinned", "ready, unpinned, against bwrap"])?;
+    let mut rows = all(
+        sources,
+        rounds,
+        ["ready, unpinned", "the same, floor only", "the same, no net namespace", "the same, bwrap"],
+    )?;
     let mut one = CpuSet::new();
     one.set(last_cpu()).map_err(io::Error::from)?;
     // Programs started from now on inherit it: this must be what the driver measures last.
     sched_setaffinity(Pid::from_raw(0), &one).map_err(io::Error::from)?;
-    rows.extend(all(sources, rounds, ["sandboxed static program ready, one CPU", "the same against bwrap"])?);
+    rows.extend(all(sources, rounds, PINNED)?);
     Ok(rows)
 }
 
-fn all(sources: &Sources, rounds: usize, [plainly, wrapped]: [&'static str; 2]) -> io::Result<Vec<Row>> {
+fn all(
+    sources: &Sources,
+    rounds: usize,
+    [whole, floor, no_net, wrapped]: [&'static str; 4],
+) -> io::Result<Vec<Row>> {
     let program = sources.program("bench-rival");
     let mut launcher = Launcher::start(&sources.launcher()).map_err(io::Error::other)?;
     let jail = jail(&program)?;
+    let with = |walls| Jail { walls, ..jail.clone() };
+    let (floored, netted) = (with(Walls::FLOOR), with(Walls::all().without(Wall::NetNs)));
     let bwrap = find("bwrap").filter(|bwrap| in_bwrap(bwrap, &program).is_ok());
     let (mut own, mut bare, mut other) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut low, mut without) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         own.push(round(|| launched(&mut launcher, &jail))?);
+        low.push(round(|| launched(&mut launcher, &floored))?);
+        without.push(round(|| launched(&mut launcher, &netted))?);
         bare.push(round(|| spawned(&program, &["bench-rival", "ready"]))?);
         if let Some(bwrap) = &bwrap {
             other.push(round(|| in_bwrap(bwrap, &program))?);
         }
     }
     let (own, bare) = (median(own), median(bare));
-    let mut rows = vec![Row {
-        path: plainly,
+    let row = |path, own: f64, goal| Row {
+        path,
         reached: time(own),
         rival: format!("posix_spawn {}", time(bare)),
         figure: own / bare,
-        goal: Goal::AtMost(1.7),
-    }];
+        goal,
+    };
+    let mut rows = vec![
+        row(whole, own, Goal::AtMost(1.7)),
+        row(floor, median(low), Goal::Told),
+        row(no_net, median(without), Goal::Told),
+    ];
     if bwrap.is_some() {
         let other = median(other);
         let (reached, rival) = (time(own), format!("bwrap {}", time(other)));

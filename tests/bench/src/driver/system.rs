@@ -30,12 +30,10 @@ pub fn sleeps(pid: u32) -> io::Result<f64> {
     Ok(sum)
 }
 
-/// Children of a process whose command line holds `word`.
+/// Descendants of a process whose command line holds `word`.
 pub fn children(parent: u32, word: &str) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    let direct = text.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok());
     let mut found = Vec::new();
-    for pid in direct {
+    for pid in direct(parent) {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&line).replace('\0', " ").contains(word) {
             found.push(pid);
@@ -43,6 +41,15 @@ pub fn children(parent: u32, word: &str) -> Vec<u32> {
         found.extend(children(pid, word));
     }
     found
+}
+
+/// A child belongs to the thread that made it.
+fn direct(parent: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().filter_map(Result::ok);
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    texts
+        .flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The first such child, as soon as there is one.
