@@ -6,6 +6,10 @@
 //!
 //! Not here: prices ([`crate::method`]), who may call what ([`crate::permit`]), what is written down ([`crate::record`]).
 
+mod share;
+
+pub use share::{Share, ShareCalls, ShareEach};
+
 use pawang_protocol::Gas;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +68,15 @@ pub enum Short {
         /// What is left under it.
         left: Gas,
     },
+    /// A counted grant has too few calls left for a helper.
+    Calls {
+        /// Position in `allow`.
+        grant: usize,
+        /// What was asked for.
+        needed: u32,
+        /// What is left of it.
+        left: u32,
+    },
 }
 
 impl Account {
@@ -110,6 +123,12 @@ impl Account {
     #[must_use]
     pub fn uses_left(&self) -> u32 {
         self.uses_left
+    }
+
+    /// Calls made under each grant, in the contract's order; of grants that do not count, 0.
+    #[must_use]
+    pub fn calls(&self) -> &[u32] {
+        &self.calls
     }
 
     /// When the contract expires, unix seconds.
@@ -189,12 +208,14 @@ impl Account {
         taken
     }
 
-    /// Closes the account of a helper whose rest goes back to where it came from: what is free leaves it. Returns what was spent.
-    pub fn close(&mut self) -> Gas {
+    /// Closes the account of a helper whose rest goes back to where it came from: what is free leaves it. Nothing may be
+    /// reserved in it: that would still be spent here after it was given back.
+    pub fn close(&mut self) {
+        assert!(self.reserved == Gas::ZERO, "an account is closed with gas set aside: {self:?}");
         self.granted = self.granted.saturating_sub(self.free);
         self.free = Gas::ZERO;
+        self.uses_left = 0;
         self.assert_law();
-        self.spent
     }
 
     /// What a crash leaves: everything reserved is spent. For replay only.

@@ -5,7 +5,7 @@
 //! Bodies, secrets and the query part of URLs are not in it: sizes and digests are.
 
 use crate::digest::Digest;
-use crate::ledger::Account;
+use crate::ledger::{Account, Share};
 use crate::run::{Outcome, RunId};
 use pawang_protocol::{Denial, Gas};
 use serde::{Deserialize, Serialize};
@@ -33,10 +33,12 @@ pub struct Live {
     pub runs: BTreeMap<RunId, Digest>,
     /// Calls in flight: number, run, gas set aside, sub-ceilings.
     pub calls: Vec<(u64, RunId, Gas, Vec<usize>)>,
+    /// Calls in flight that are nested in one of those, and draw on its gas: number, run.
+    pub nested: Vec<(u64, RunId)>,
     /// Gas set aside for CPU time.
     pub leases: BTreeMap<RunId, Gas>,
-    /// Helper contracts, where their gas came from, and how much.
-    pub carved: BTreeMap<Digest, (Digest, Gas)>,
+    /// Helper contracts: whose gas they have, how much, and what else of that contract.
+    pub carved: BTreeMap<Digest, (Digest, Gas, Share)>,
 }
 
 /// What happened. The word in `kind` is the variant's name in snake_case.
@@ -172,7 +174,7 @@ pub enum Entry {
         /// The whole denial, as the caller got it.
         denial: Denial,
     },
-    /// Gas set aside for CPU time to come (added to what is there).
+    /// Gas set aside for CPU time to come, where none is.
     Lease {
         /// The run.
         run: RunId,
@@ -207,6 +209,9 @@ pub enum Entry {
         helper: Digest,
         /// Gas moved into reservation.
         reserved: Gas,
+        /// Room under sub-ceilings and counted calls that go with it.
+        #[serde(default, skip_serializing_if = "Share::is_empty")]
+        share: Share,
     },
     /// A helper's contract has ended; what it did not spend is free again.
     Return {

@@ -4,12 +4,15 @@
 //! state the log was written from, but for one thing: whatever was set aside and not settled when the log ends is spent (INV-5).
 
 use crate::digest::Digest;
-use crate::ledger::{Account, Reservation};
+use crate::ledger::{Account, Reservation, Share};
 use crate::record::{Entry, Live, Record};
 use crate::run::RunId;
 use pawang_protocol::Gas;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+/// Why an entry is impossible that moves gas.
+const BEYOND: &str = "moves more gas than there is";
 
 /// State rebuilt from records.
 #[derive(Debug, Default)]
@@ -18,9 +21,10 @@ pub struct Replay {
     revoked: BTreeSet<Digest>,
     trust: serde_json::Value,
     runs: BTreeMap<RunId, Digest>,
-    calls: BTreeMap<u64, (RunId, Reservation)>,
+    /// Calls in flight; a nested one has no reservation of its own.
+    calls: BTreeMap<u64, (RunId, Option<Reservation>)>,
     leases: BTreeMap<RunId, Reservation>,
-    carved: BTreeMap<Digest, (Digest, Reservation)>,
+    carved: BTreeMap<Digest, (Digest, Reservation, Share)>,
     last_call: u64,
 }
 
@@ -75,48 +79,47 @@ impl Replay {
             }
             Entry::Revoke { contract } => drop(self.revoked.insert(*contract)),
             Entry::Start { run, contract, .. } => {
-                self.runs.insert(*run, *contract);
+                if self.runs.insert(*run, *contract).is_some() {
+                    return Err("starts a run that is alive");
+                }
                 if !self.of(*run)?.take_use() {
                     return Err("starts a run of a contract with no use left");
                 }
             }
             Entry::Call { run, call, parent, reserved, each, counted, .. } => {
-                self.last_call = self.last_call.max(*call);
+                self.number(*call)?;
                 let account = self.of(*run)?;
                 if let Some((grant, max)) = counted
                     && !account.take_call(*grant, *max)
                 {
                     return Err("makes more calls than the grant allows");
                 }
-                if parent.is_none() {
-                    let reserved = account.reserve(*reserved, each.clone());
-                    let reserved = reserved.map_err(|_| "sets aside more gas than there is")?;
-                    self.calls.insert(*call, (*run, reserved));
-                }
+                let reservation = match parent {
+                    None => Some(account.reserve(*reserved, each.clone()).map_err(|_| BEYOND)?),
+                    Some(_) => None,
+                };
+                self.calls.insert(*call, (*run, reservation));
             }
             Entry::Extend { run, call, more } => self.extend(*run, *call, *more)?,
-            Entry::Settle { run, call, spent, .. } => {
-                if let Some((_, reservation)) = self.calls.remove(call) {
-                    self.of(*run)?.settle(reservation, *spent);
-                }
-            }
+            Entry::Settle { run, call, spent, .. } => self.settle(*run, *call, *spent)?,
             Entry::Deny { run, call, spent, .. } => {
-                self.last_call = self.last_call.max(*call);
-                self.of(*run)?.spend(*spent);
+                self.number(*call)?;
+                spend(self.of(*run)?, *spent)?;
             }
             Entry::Lease { run, reserved } => {
-                let lease = self.of(*run)?.reserve(*reserved, Vec::new());
-                self.leases.insert(*run, lease.map_err(|_| "sets aside more gas than there is")?);
+                let lease = self.of(*run)?.reserve(*reserved, Vec::new()).map_err(|_| BEYOND)?;
+                if self.leases.insert(*run, lease).is_some() {
+                    return Err("leases CPU time to a run that has a lease");
+                }
             }
             Entry::Cpu { run, spent, .. } => self.cpu(*run, *spent)?,
-            Entry::Carve { contract, helper, reserved } => {
+            Entry::Carve { contract, helper, reserved, share } => {
                 let account = self.accounts.get_mut(contract).ok_or("carves from no account")?;
-                let carved = account.reserve(*reserved, Vec::new());
-                self.carved
-                    .insert(*helper, (*contract, carved.map_err(|_| "carves more gas than there is")?));
+                let carved = account.give(*reserved, share).map_err(|_| "carves more than there is")?;
+                self.carved.insert(*helper, (*contract, carved, share.clone()));
             }
             Entry::Return { contract, helper, spent } => self.give_back(contract, helper, *spent)?,
-            Entry::End { run, .. } => drop(self.runs.remove(run)),
+            Entry::End { run, .. } => self.end(*run)?,
             Entry::Boot { .. } => self.crash(),
             Entry::Halt {}
             | Entry::Warn { .. }
@@ -161,14 +164,14 @@ impl Replay {
         self.trust = trust.clone();
         self.runs.clone_from(&live.runs);
         for (call, run, gas, each) in &live.calls {
-            self.last_call = self.last_call.max(*call);
-            self.calls.insert(*call, (*run, Reservation::restore(*gas, each.clone())));
+            self.calls.insert(*call, (*run, Some(Reservation::restore(*gas, each.clone()))));
         }
+        self.calls.extend(live.nested.iter().map(|&(call, run)| (call, (run, None))));
         for (run, gas) in &live.leases {
             self.leases.insert(*run, Reservation::restore(*gas, Vec::new()));
         }
-        for (helper, (parent, gas)) in &live.carved {
-            self.carved.insert(*helper, (*parent, Reservation::restore(*gas, Vec::new())));
+        for (helper, (giver, gas, share)) in &live.carved {
+            self.carved.insert(*helper, (*giver, Reservation::restore(*gas, Vec::new()), share.clone()));
         }
     }
 
@@ -185,12 +188,36 @@ impl Replay {
         self.accounts.get_mut(contract).ok_or("belongs to a contract without an account")
     }
 
+    /// Numbers of calls only grow, so that none is ever used twice.
+    fn number(&mut self, call: u64) -> Result<(), &'static str> {
+        if call <= self.last_call {
+            return Err("numbers a call with a number that was used before");
+        }
+        self.last_call = call;
+        Ok(())
+    }
+
+    /// Takes a call out of those in flight.
+    fn call(&mut self, run: RunId, call: u64) -> Result<Option<Reservation>, &'static str> {
+        match self.calls.remove(&call) {
+            Some((of, reservation)) if of == run => Ok(reservation),
+            _ => Err("is about a call that is not in flight"),
+        }
+    }
+
     fn extend(&mut self, run: RunId, call: u64, more: Gas) -> Result<(), &'static str> {
-        let (of, mut reservation) = self.calls.remove(&call).ok_or("extends a call that is not in flight")?;
-        self.of(run)?
-            .extend(&mut reservation, more)
-            .map_err(|_| "extends a call by more gas than there is")?;
-        self.calls.insert(call, (of, reservation));
+        let mut reservation = self.call(run, call)?.ok_or("extends a call that has nothing set aside")?;
+        self.of(run)?.extend(&mut reservation, more).map_err(|_| BEYOND)?;
+        self.calls.insert(call, (run, Some(reservation)));
+        Ok(())
+    }
+
+    fn settle(&mut self, run: RunId, call: u64, spent: Gas) -> Result<(), &'static str> {
+        let Some(reservation) = self.call(run, call)? else { return Ok(()) };
+        if spent > reservation.amount() {
+            return Err("spends more than was set aside");
+        }
+        self.of(run)?.settle(reservation, spent);
         Ok(())
     }
 
@@ -198,21 +225,35 @@ impl Replay {
         let lease = self.leases.remove(&run);
         let account = self.of(run)?;
         let leased = lease.map_or(Gas::ZERO, |lease| account.settle(lease, spent));
-        account.spend(spent.saturating_sub(leased));
+        spend(account, spent.saturating_sub(leased))
+    }
+
+    fn give_back(&mut self, giver: &Digest, helper: &Digest, spent: Gas) -> Result<(), &'static str> {
+        let (of, carved, share) = self.carved.remove(helper).ok_or("returns gas that was not carved out")?;
+        let mut account = self.accounts.remove(helper).ok_or("returns gas of no account")?;
+        if of != *giver {
+            return Err("returns gas to another contract than it came from");
+        }
+        if account.reserved() > Gas::ZERO || account.spent() != spent {
+            return Err("returns more gas than is left");
+        }
+        account.close();
+        let to = self.accounts.get_mut(giver).ok_or("returns gas to no account")?;
+        to.take_back(carved, &share, &account);
+        self.accounts.insert(*helper, account);
         Ok(())
     }
 
-    fn give_back(&mut self, contract: &Digest, helper: &Digest, spent: Gas) -> Result<(), &'static str> {
-        let (parent, carved) = self.carved.remove(helper).ok_or("returns gas that was not carved out")?;
-        if parent != *contract {
-            return Err("returns gas to another contract than it came from");
+    fn end(&mut self, run: RunId) -> Result<(), &'static str> {
+        if self.leases.contains_key(&run) || self.calls.values().any(|(of, _)| *of == run) {
+            return Err("ends a run with gas set aside");
         }
-        if let Some(account) = self.accounts.get_mut(helper) {
-            account.close();
-        }
-        self.accounts.get_mut(contract).ok_or("returns gas to no account")?.settle(carved, spent);
-        Ok(())
+        self.runs.remove(&run).map(drop).ok_or("ends a run that is not alive")
     }
+}
+
+fn spend(account: &mut Account, amount: Gas) -> Result<(), &'static str> {
+    if account.spend(amount) == amount { Ok(()) } else { Err(BEYOND) }
 }
 
 impl fmt::Display for Impossible {

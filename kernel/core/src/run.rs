@@ -29,7 +29,7 @@ pub enum Outcome {
     OutOfGas,
     /// The wall-clock limit passed.
     TimedOut,
-    /// The operator stopped it.
+    /// The operator stopped it, or the run it helped is over.
     Stopped,
     /// The contract was revoked or expired while it ran.
     Revoked,

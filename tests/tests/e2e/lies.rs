@@ -113,7 +113,7 @@ print(run.fs.read('/etc/fine'))
 ";
     let ran = daemon.run(&job(), script, &[]);
     // Told to end the call, it does not: it is stopped after its grace, and a new one serves the next call.
-    ran.expect("tool_crashed\nb'fine'\n");
+    ran.expect("timed_out\nb'fine'\n");
     assert!(daemon.records_of(&ran.id, "fault")[0]["what"].as_str().unwrap().contains("told to end"));
 }
 

@@ -13,25 +13,42 @@ pub const ARGS_FREE: u64 = 1024;
 
 /// Who answers a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Callee {
+pub(super) enum Callee {
     /// A tool of the same run.
     Peer(PeerId),
     /// The kernel itself.
     Kernel,
+    /// Nobody: the tool crashed too often in this run. The call fails at once.
+    Nobody,
+}
+
+/// Why a call is stopped before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The caller lost interest.
+    Caller,
+    /// Its deadline passed.
+    Deadline,
+    /// It would cost more than the caller's own ceiling.
+    GasMax,
+    /// It would cost more than a sub-ceiling of the contract has left.
+    Ceiling,
+    /// Its caller is gone, or the call it is nested in has ended.
+    Stopped,
 }
 
 /// Where a call stands. It leaves the table when its last reply, its callee's end or its run's end settles it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Relayed; replies are awaited.
     Relayed,
     /// The callee was told to stop; its last reply, or its death, is awaited.
-    Cancelling(CancelReason),
+    Cancelling(Why),
 }
 
 /// A call that was relayed.
 #[derive(Debug)]
-pub struct Flight {
+pub(super) struct Flight {
     pub(super) run: RunId,
     pub(super) caller: PeerId,
     /// The id the caller knows it by.
@@ -52,8 +69,8 @@ pub struct Flight {
     pub(super) declared: Gas,
     /// Gas of calls nested in this one, ended and in flight.
     pub(super) nested: Gas,
-    /// Of these, the part of those that have ended.
-    pub(super) nested_done: Gas,
+    /// How much of its own cost is already in its parent's `nested`.
+    pub(super) booked: Gas,
     /// Calls nested in this one and in flight.
     pub(super) nested_open: u32,
     pub(super) stage: Stage,
@@ -61,7 +78,19 @@ pub struct Flight {
     pub(super) deadline_us: u64,
     pub(super) resource: String,
     /// Whether secrets were put in, so that replies must be searched for them.
-    pub(super) secrets: bool,
+    pub(super) has_secrets: bool,
+}
+
+impl Why {
+    /// The word for it on the wire.
+    pub(super) const fn reason(self) -> CancelReason {
+        match self {
+            Self::Caller => CancelReason::Caller,
+            Self::Deadline => CancelReason::Deadline,
+            Self::GasMax | Self::Ceiling => CancelReason::Gas,
+            Self::Stopped => CancelReason::Stopped,
+        }
+    }
 }
 
 impl Flight {
@@ -69,6 +98,11 @@ impl Flight {
     pub(super) fn cost(&self) -> Gas {
         let moved = self.sent.saturating_add(self.received);
         self.price.of(moved).saturating_add(self.declared).saturating_add(self.nested)
+    }
+
+    /// What is set aside for it.
+    pub(super) fn held(&self) -> Gas {
+        self.reservation.as_ref().map_or(Gas::ZERO, Reservation::amount)
     }
 }
 
@@ -80,11 +114,11 @@ pub fn moved(args: usize, data: usize) -> u64 {
 }
 
 /// Calls by number. The kernel numbers them itself, one after the other, so hashing needs to resist nobody.
-pub type Flights = HashMap<u64, Flight, BuildHasherDefault<SequenceHasher>>;
+pub(super) type Flights = HashMap<u64, Flight, BuildHasherDefault<SequenceHasher>>;
 
 /// Spreads consecutive numbers (multiplication by 2^64 / golden ratio; Knuth, TAOCP 6.4).
 #[derive(Debug, Default, Clone, Copy)]
-pub struct SequenceHasher(u64);
+pub(super) struct SequenceHasher(u64);
 
 impl Hasher for SequenceHasher {
     fn finish(&self) -> u64 {

@@ -2,18 +2,23 @@
 //!
 //! Pure: events go in as method calls with the time as an argument, [`Effect`]s come out in the order in which they
 //! must be done. A call passes `identity → shape → permission → gas → record → relay`, and that order is a chain of types
-//! (`call.rs`): what relays takes only what was funded, what funds takes only what was permitted.
+//! (`call.rs`, `fund.rs`, `send.rs`): what relays takes only what was funded, what funds takes only what was permitted.
 //!
 //! Every process is suspected alike. A tool that answers a call it was not given, answers twice, or answers nobody is
 //! stopped, and the record names it.
 //!
 //! Not here: bytes, sockets, processes, timers (`kernel/daemon`).
 
+mod admit;
 mod call;
+mod cpu;
+mod deny;
 mod effect;
 mod flight;
+mod fund;
 mod life;
 mod reply;
+mod send;
 
 pub use call::Inbound;
 pub use effect::{Body, Effect};
@@ -23,7 +28,7 @@ pub use reply::Answer;
 
 use crate::contract::Verified;
 use crate::digest::Digest;
-use crate::ledger::{Account, Reservation};
+use crate::ledger::{Account, Reservation, Share};
 use crate::method::Methods;
 use crate::permit::Policy;
 use crate::record::Live;
@@ -55,8 +60,8 @@ pub struct Relay {
     methods: Arc<Methods>,
     accounts: BTreeMap<Digest, Account>,
     revoked: BTreeSet<Digest>,
-    /// Helper contract → the contract its gas was carved from, and the gas.
-    carved: HashMap<Digest, (Digest, Reservation)>,
+    /// By helper contract: what was carved out for it, and of what.
+    carved: BTreeMap<Digest, Carved>,
     runs: HashMap<RunId, Run>,
     peers: Vec<Slot>,
     flights: Flights,
@@ -85,6 +90,14 @@ struct Run {
     cpu_wait_ms: u64,
     started_us: u64,
     started_unix_ms: u64,
+}
+
+/// What one contract has set aside for another that was cut from it.
+#[derive(Debug)]
+struct Carved {
+    giver: Digest,
+    reservation: Reservation,
+    share: Share,
 }
 
 /// A tool as one run sees it.
@@ -161,7 +174,7 @@ impl Relay {
             methods,
             accounts,
             revoked,
-            carved: HashMap::new(),
+            carved: BTreeMap::new(),
             runs: HashMap::new(),
             peers: Vec::new(),
             flights: Flights::default(),
@@ -248,8 +261,8 @@ impl Relay {
                 *held.entry(run.verified.digest).or_default() += lease.amount().0;
             }
         }
-        for (parent, reservation) in self.carved.values() {
-            *held.entry(*parent).or_default() += reservation.amount().0;
+        for carved in self.carved.values() {
+            *held.entry(carved.giver).or_default() += carved.reservation.amount().0;
         }
         self.accounts.iter().all(|(digest, account)| {
             account.is_lawful() && account.reserved().0 == held.get(digest).copied().unwrap_or(0)
@@ -259,22 +272,22 @@ impl Relay {
     /// What is under way, for the snapshot that opens a segment.
     #[must_use]
     pub fn live(&self) -> Live {
-        let mut calls: Vec<_> = self
-            .flights
-            .iter()
-            .filter_map(|(&id, f)| f.reservation.as_ref().map(|r| (id, f.run, r.amount(), r.each().to_vec())))
-            .collect();
+        let (mut calls, mut nested) = (Vec::new(), Vec::new());
+        for (&id, flight) in &self.flights {
+            match &flight.reservation {
+                Some(r) => calls.push((id, flight.run, r.amount(), r.each().to_vec())),
+                None => nested.push((id, flight.run)),
+            }
+        }
         calls.sort_unstable();
+        nested.sort_unstable();
         let leases = self.runs.iter().filter_map(|(&id, run)| Some((id, run.lease.as_ref()?.amount())));
         Live {
             runs: self.runs.iter().map(|(&id, run)| (id, run.verified.digest)).collect(),
             calls,
+            nested,
             leases: leases.collect(),
-            carved: self
-                .carved
-                .iter()
-                .map(|(&helper, (parent, r))| (helper, (*parent, r.amount())))
-                .collect(),
+            carved: self.carved.iter().map(|(&helper, carved)| (helper, carved.live())).collect(),
         }
     }
 
@@ -282,6 +295,15 @@ impl Relay {
     #[must_use]
     pub fn next_call(&self) -> u64 {
         self.next_call
+    }
+
+    /// Whether a run is there and not ending.
+    fn is_alive(&self, id: RunId) -> bool {
+        self.runs.get(&id).is_some_and(|run| run.ending.is_none())
+    }
+
+    fn account_of_mut(&mut self, id: RunId) -> Option<&mut Account> {
+        self.accounts.get_mut(&self.runs.get(&id)?.verified.digest)
     }
 
     fn peer(&self, id: PeerId) -> Option<&Peer> {
@@ -312,5 +334,11 @@ impl Relay {
     fn remove_peer(&mut self, id: PeerId) -> Option<Peer> {
         self.peer(id)?;
         self.peers.get_mut(usize::try_from(id.slot).ok()?)?.peer.take()
+    }
+}
+
+impl Carved {
+    fn live(&self) -> (Digest, Gas, Share) {
+        (self.giver, self.reservation.amount(), self.share.clone())
     }
 }

@@ -1,12 +1,12 @@
 //! A call's way back: replies, cancels, deadlines, and the settlement of each call exactly once.
 
 use super::effect::{Body, Effect};
-use super::flight::{Callee, Flight, Stage};
-use super::{CANCEL_GRACE_MS, Fault, Now, PeerId, Relay, RunId};
-use crate::ledger::Account;
+use super::flight::{Callee, Flight, Stage, Why};
+use super::fund::Cover;
+use super::{CANCEL_GRACE_MS, Fault, Now, PeerId, Relay};
 use crate::record::Entry;
 use crate::run::Outcome;
-use pawang_protocol::{CancelReason, DenialCode, Failure, Gas, Status};
+use pawang_protocol::{DenialCode, Failure, Gas, Status};
 
 /// A reply as it arrived: nothing about it is believed yet.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,10 @@ pub(super) enum Ending {
     Replied(Status),
     /// A failure the kernel tells of.
     Failed(Failure),
-    /// Cancelled, and acknowledged.
-    Cancelled(CancelReason),
-    /// The caller is gone or going; nobody is told.
-    Unheard,
+    /// Stopped before it was done.
+    Cancelled(Why),
+    /// Its whole run is over; nobody is left to be told.
+    WithRun,
 }
 
 impl Relay {
@@ -82,7 +82,7 @@ impl Relay {
         });
         // A cancel that crosses the last reply finds nothing: the caller has its answer.
         if let Some(number) = number {
-            self.cancel_flight(now, number, CancelReason::Caller, out);
+            self.cancel_flight(now, number, Why::Caller, out);
         }
     }
 
@@ -93,41 +93,47 @@ impl Relay {
         {
             self.deadlines.remove(&(at, id));
             match self.flights.get(&id).map(|flight| (flight.stage, flight.callee)) {
-                Some((Stage::Relayed, _)) => self.cancel_flight(now, id, CancelReason::Deadline, out),
+                Some((Stage::Relayed, _)) => self.cancel_flight(now, id, Why::Deadline, out),
                 Some((Stage::Cancelling(_), Callee::Peer(peer))) => {
                     let fault = Fault("it did not end a call it was told to end".to_owned());
                     self.fault(now, peer, &fault, out);
                 }
-                Some((Stage::Cancelling(reason), Callee::Kernel)) => {
-                    self.settle(now, id, Ending::Cancelled(reason), out);
-                }
+                Some((Stage::Cancelling(why), _)) => self.settle(now, id, Ending::Cancelled(why), out),
                 None => {}
             }
         }
     }
 
+    /// What a caller no longer wants, or has not paid for, is not passed on; the last reply still ends the call.
     fn answered(&mut self, now: Now, answer: Answer, out: &mut Vec<Effect>) {
-        let Some(flight) = self.flights.get_mut(&answer.id) else { return };
+        let Answer { id, status, more, .. } = answer;
+        let Some(flight) = self.flights.get_mut(&id) else { return };
         flight.received = flight.received.saturating_add(answer.received);
         flight.declared = flight.declared.saturating_add(answer.gas);
-        let is_cancelling = flight.stage != Stage::Relayed;
-        let run = flight.run;
-        let is_paid = self.pay(now, answer.id, out);
-        if !is_paid || is_cancelling {
-            // What a caller no longer wants, or has not paid for, is not passed on; the last reply still ends the call.
-            if let Some(flight) = self.flights.get(&answer.id).filter(|_| !answer.more) {
-                let is_broke = !is_paid && flight.stage == Stage::Relayed;
-                let ending = if is_broke { Ending::Unheard } else { Ending::Replied(answer.status) };
-                self.settle(now, answer.id, ending, out);
+        let (run, is_wanted) = (flight.run, flight.stage == Stage::Relayed);
+        self.book_on_parents(id);
+        if !is_wanted || !self.is_alive(run) {
+            if !more {
+                self.settle(now, id, Ending::Replied(status), out);
             }
             return;
         }
-        if !answer.more {
-            self.settle(now, answer.id, Ending::Replied(answer.status), out);
-            self.warn(run, out);
-            return;
+        match self.cover(self.payer(id), Gas::ZERO, out) {
+            Cover::Whole if more => self.pass_on(id, out),
+            Cover::Whole => self.settle(now, id, Ending::Replied(status), out),
+            Cover::Beyond(why) => self.too_dear(now, answer, why, out),
+            Cover::OutOfGas => {
+                self.end(run, Outcome::OutOfGas, out);
+                if !more {
+                    self.settle(now, id, Ending::Failed(unpaid()), out);
+                }
+            }
         }
-        let Some(flight) = self.flights.get(&answer.id) else { return };
+    }
+
+    /// Passes a reply on that is not the last.
+    fn pass_on(&self, id: u64, out: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.get(&id) else { return };
         out.push(Effect::Answer {
             to: flight.caller,
             id: flight.caller_id,
@@ -135,74 +141,17 @@ impl Relay {
             more: true,
             gas: Gas::ZERO,
             body: Body::Forwarded,
-            redact: flight.secrets.then_some(answer.id),
+            redact: flight.has_secrets.then_some(id),
         });
     }
 
-    /// Makes sure the reservation covers what the call costs so far. `false`: it does not and cannot.
-    fn pay(&mut self, now: Now, id: u64, out: &mut Vec<Effect>) -> bool {
-        self.charge_parent(id);
-        // A nested call is paid by the outermost one.
-        let mut payer = id;
-        while let Some(parent) = self.flights.get(&payer).and_then(|flight| flight.parent) {
-            payer = parent;
+    /// A reply went beyond a ceiling: it is dropped, and the call that pays for it is stopped.
+    fn too_dear(&mut self, now: Now, answer: Answer, why: Why, out: &mut Vec<Effect>) {
+        let payer = self.payer(answer.id);
+        if !answer.more {
+            self.settle(now, answer.id, Ending::Cancelled(why), out);
         }
-        let Some(flight) = self.flights.get_mut(&payer) else { return false };
-        let (cost, held) = (flight.cost(), flight.reservation.as_ref().map_or(Gas::ZERO, |r| r.amount()));
-        let Some(missing) = cost.checked_sub(held).filter(|missing| *missing > Gas::ZERO) else {
-            return true;
-        };
-        if flight.gas_max.is_some() {
-            self.cancel_flight(now, payer, CancelReason::Gas, out);
-            return false;
-        }
-        let run = flight.run;
-        if self.extend(payer, missing, held, out) {
-            return true;
-        }
-        let free =
-            self.runs.get(&run).and_then(|run| self.accounts.get(&run.verified.digest)).map(Account::free);
-        match free {
-            // A sub-ceiling is in the way, and other calls are not under it.
-            Some(free) if free >= missing => self.cancel_flight(now, payer, CancelReason::Gas, out),
-            _ => self.end(run, Outcome::OutOfGas, out),
-        }
-        false
-    }
-
-    /// Adds at least `missing` to a reservation, and as much again as it holds where that can be had, so that a long
-    /// stream is extended a few times and not at every chunk.
-    fn extend(&mut self, id: u64, missing: Gas, held: Gas, out: &mut Vec<Effect>) -> bool {
-        let Some(run_id) = self.flights.get(&id).map(|flight| flight.run) else { return false };
-        for is_last_try in [false, true] {
-            let Some(flight) = self.flights.get_mut(&id) else { return false };
-            let Some(run) = self.runs.get(&run_id) else { return false };
-            let Some(account) = self.accounts.get_mut(&run.verified.digest) else { return false };
-            let Some(reservation) = flight.reservation.as_mut() else { return false };
-            let each: Vec<usize> = run.policy.gas_ceilings(flight.method).collect();
-            let more = missing.max(held).min(account.available(&each)).max(missing);
-            if account.extend(reservation, more).is_ok() {
-                out.push(Effect::Record(Entry::Extend { run: run_id, call: id, more }));
-                return true;
-            }
-            if is_last_try || !self.reclaim_lease(run_id, out) {
-                return false;
-            }
-        }
-        false
-    }
-
-    /// Books what a nested call has cost since the last time on its parent.
-    pub(super) fn charge_parent(&mut self, id: u64) {
-        let mut child = id;
-        while let Some(parent) = self.flights.get(&child).and_then(|flight| flight.parent) {
-            let nested = self.flights.values().filter(|f| f.parent == Some(parent)).map(Flight::cost);
-            let live = nested.fold(Gas::ZERO, Gas::saturating_add);
-            if let Some(flight) = self.flights.get_mut(&parent) {
-                flight.nested = flight.nested_done.saturating_add(live);
-            }
-            child = parent;
-        }
+        self.cancel_flight(now, payer, why, out);
     }
 
     /// The calls nested in one, in order. Costs nothing for the many that have none.
@@ -216,116 +165,150 @@ impl Relay {
         nested
     }
 
-    fn cancel_flight(&mut self, now: Now, id: u64, reason: CancelReason, out: &mut Vec<Effect>) {
+    /// Tells the callee to stop, once, and gives it a while to say that it did.
+    pub(super) fn cancel_flight(&mut self, now: Now, id: u64, why: Why, out: &mut Vec<Effect>) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         if flight.stage != Stage::Relayed {
             return;
         }
-        flight.stage = Stage::Cancelling(reason);
+        flight.stage = Stage::Cancelling(why);
         self.deadlines.remove(&(flight.deadline_us, id));
         flight.deadline_us = now.us.saturating_add(CANCEL_GRACE_MS.saturating_mul(1_000));
         self.deadlines.insert((flight.deadline_us, id));
         match flight.callee {
-            Callee::Peer(to) => out.push(Effect::Cancel { to, id, reason }),
+            Callee::Peer(to) => out.push(Effect::Cancel { to, id, reason: why.reason() }),
             Callee::Kernel => out.push(Effect::CancelServed { id }),
+            Callee::Nobody => {}
         }
+        // As deep as CALL_DEPTH_MAX allows.
         for nested in self.nested_in(id) {
-            self.cancel_flight(now, nested, reason, out);
+            self.cancel_flight(now, nested, why, out);
         }
     }
 
     /// Ends a call: gas is settled, the record written, the caller told. The only way out of the table.
     pub(super) fn settle(&mut self, now: Now, id: u64, ending: Ending, out: &mut Vec<Effect>) {
-        for nested in self.nested_in(id) {
-            if let Some(Callee::Kernel) = self.flights.get(&nested).map(|flight| flight.callee) {
-                out.push(Effect::CancelServed { id: nested });
-            }
-            self.settle(now, nested, Ending::Unheard, out);
-        }
-        let Some(flight) = self.flights.remove(&id) else { return };
+        self.settle_nested(now, id, &ending, out);
+        let Some(mut flight) = self.flights.remove(&id) else { return };
         self.deadlines.remove(&(flight.deadline_us, id));
-        let cost = flight.cost();
         if let Some(parent) = flight.parent.and_then(|parent| self.flights.get_mut(&parent)) {
-            parent.nested_done = parent.nested_done.saturating_add(cost);
             parent.nested_open = parent.nested_open.saturating_sub(1);
         }
-        let (spent, left) = self.release(flight.run, flight.reservation, cost);
-        let ending = final_ending(ending, flight.stage, flight.gas_max.is_some());
+        let ending = final_ending(ending, flight.stage);
+        let spent = self.book(now, id, &mut flight, &ending, out);
+        let is_heard = self.forget_call(&flight) && self.is_alive(flight.run);
+        if is_heard && let Some((status, body)) = told(ending) {
+            let redact = flight.has_secrets.then_some(id);
+            let (to, id) = (flight.caller, flight.caller_id);
+            out.push(Effect::Answer { to, id, status, more: false, gas: spent, body, redact });
+        }
+        self.warn(flight.run, out);
+    }
+
+    /// Has the kernel stop serving a call, where it does and was not told yet.
+    pub(super) fn stop_serving(&self, id: u64, out: &mut Vec<Effect>) {
+        let at = self.flights.get(&id).map(|flight| (flight.callee, flight.stage));
+        if at == Some((Callee::Kernel, Stage::Relayed)) {
+            out.push(Effect::CancelServed { id });
+        }
+    }
+
+    /// Calls nested in one that ends have nothing left to be made for.
+    fn settle_nested(&mut self, now: Now, id: u64, ending: &Ending, out: &mut Vec<Effect>) {
+        for nested in self.nested_in(id) {
+            self.stop_serving(nested, out);
+            let with_it = match ending {
+                Ending::WithRun => Ending::WithRun,
+                _ => Ending::Cancelled(Why::Stopped),
+            };
+            self.settle(now, nested, with_it, out);
+        }
+    }
+
+    /// Settles the gas and writes it down. A nested call has none of its own: the record says what it cost its parent.
+    fn book(
+        &mut self,
+        now: Now,
+        id: u64,
+        flight: &mut Flight,
+        ending: &Ending,
+        out: &mut Vec<Effect>,
+    ) -> Gas {
+        let cost = flight.cost();
+        let (mut spent, mut left) = (cost, Gas::ZERO);
+        if let Some(account) = self.account_of_mut(flight.run) {
+            if let Some(reservation) = flight.reservation.take() {
+                spent = account.settle(reservation, cost);
+            }
+            left = account.free();
+        }
         out.push(Effect::Record(Entry::Settle {
             run: flight.run,
             call: id,
-            status: describe(&ending),
+            status: describe(ending),
             spent,
             received: flight.received,
             took_us: now.us.saturating_sub(flight.started_us),
             left,
         }));
-        if let Some(peer) = self.peer_mut(flight.caller)
-            && let Ok(at) = peer.calls.binary_search_by_key(&flight.caller_id, |&(id, _)| id)
-        {
-            peer.calls.remove(at);
-        }
-        let (status, body) = match ending {
-            Ending::Replied(status) => (status, Body::Forwarded),
-            Ending::Failed(failure) => (Status::Failed, Body::Failure(Box::new(failure))),
-            Ending::Cancelled(_) => (Status::Cancelled, Body::Empty),
-            Ending::Unheard => return,
-        };
-        let redact = flight.secrets.then_some(id);
-        let (to, id) = (flight.caller, flight.caller_id);
-        out.push(Effect::Answer { to, id, status, more: false, gas: spent, body, redact });
+        spent
     }
 
-    /// Spends `cost` of a reservation; for a nested call, which has none, says what it cost its parent.
-    fn release(
-        &mut self,
-        run: RunId,
-        reservation: Option<crate::ledger::Reservation>,
-        cost: Gas,
-    ) -> (Gas, Gas) {
-        let digest = self.runs.get(&run).map(|run| run.verified.digest);
-        let Some(account) = digest.and_then(|digest| self.accounts.get_mut(&digest)) else {
-            return (cost, Gas::ZERO);
-        };
-        let spent = match reservation {
-            Some(reservation) => account.settle(reservation, cost),
-            None => cost,
-        };
-        (spent, Account::free(account))
+    /// Takes a call off its caller's list. Whether the caller is still there.
+    fn forget_call(&mut self, flight: &Flight) -> bool {
+        let Some(peer) = self.peer_mut(flight.caller) else { return false };
+        if let Ok(at) = peer.calls.binary_search_by_key(&flight.caller_id, |&(id, _)| id) {
+            peer.calls.remove(at);
+        }
+        true
     }
 }
 
-/// A last reply to a call that was being cancelled: done is done, anything else is the cancellation.
-fn final_ending(ending: Ending, stage: Stage, has_gas_max: bool) -> Ending {
+/// A call that was being stopped ended so, whatever its last reply said or however its tool died: the caller missed a part
+/// of the answer, and hears why it was stopped.
+fn final_ending(ending: Ending, stage: Stage) -> Ending {
     match (ending, stage) {
-        (Ending::Replied(_), Stage::Cancelling(CancelReason::Deadline)) => Ending::Failed(
-            Failure::new("timed_out", "the call's deadline passed before it was done")
-                .hint("give it a later deadline, or ask for less at a time"),
-        ),
-        (Ending::Replied(_), Stage::Cancelling(CancelReason::Gas)) if has_gas_max => Ending::Failed(
-            Failure::new(
-                "gas_max_reached",
-                format!("the call grew beyond its own gas_max ({})", DenialCode::ReservationUsedUp),
-            )
-            .hint("raise gas_max, or leave it out"),
-        ),
-        (Ending::Replied(_), Stage::Cancelling(CancelReason::Gas)) => Ending::Failed(
-            Failure::new(
-                "ceiling_reached",
-                format!(
-                    "the call grew beyond a sub-ceiling of the contract ({})",
-                    DenialCode::CeilingReached
-                ),
-            )
-            .hint("ask for less at a time, or sign for more under [gas] each"),
-        ),
-        (Ending::Replied(_), Stage::Cancelling(reason)) => Ending::Cancelled(reason),
+        (Ending::WithRun, _) => Ending::WithRun,
+        (_, Stage::Cancelling(why)) | (Ending::Cancelled(why), _) => stopped(why),
         // A tool has no rules to refuse by: its second wall is told as a failure.
         (Ending::Replied(Status::Denied), Stage::Relayed) => Ending::Failed(Failure::new(
             "tool_refused",
             "the tool refused what the kernel had allowed; its own confinement is narrower",
         )),
         (ending, _) => ending,
+    }
+}
+
+fn stopped(why: Why) -> Ending {
+    Ending::Failed(match why {
+        Why::Caller | Why::Stopped => return Ending::Cancelled(why),
+        Why::Deadline => Failure::new("timed_out", "the call's deadline passed before it was done")
+            .hint("give it a later deadline, or ask for less at a time"),
+        Why::GasMax => Failure::new(
+            "gas_max_reached",
+            format!("the call grew beyond its own gas_max ({})", DenialCode::ReservationUsedUp),
+        )
+        .hint("raise gas_max, or leave it out"),
+        Why::Ceiling => Failure::new(
+            "ceiling_reached",
+            format!("the call grew beyond a sub-ceiling of the contract ({})", DenialCode::CeilingReached),
+        )
+        .hint("ask for less at a time, or sign for more under [gas] each"),
+    })
+}
+
+/// For the record only: a run that is out of gas hears nothing more.
+fn unpaid() -> Failure {
+    Failure::new("out_of_gas", "the run could not pay for the answer")
+}
+
+/// What the caller is told, if anyone is left to be told.
+fn told(ending: Ending) -> Option<(Status, Body)> {
+    match ending {
+        Ending::Replied(status) => Some((status, Body::Forwarded)),
+        Ending::Failed(failure) => Some((Status::Failed, Body::Failure(Box::new(failure)))),
+        Ending::Cancelled(_) => Some((Status::Cancelled, Body::Empty)),
+        Ending::WithRun => None,
     }
 }
 
@@ -336,7 +319,7 @@ fn describe(ending: &Ending) -> String {
         Ending::Replied(Status::Denied) => "denied".to_owned(),
         Ending::Replied(Status::Cancelled) => "cancelled".to_owned(),
         Ending::Failed(failure) => format!("failed: {}", failure.code),
-        Ending::Cancelled(reason) => format!("cancelled: {reason:?}").to_lowercase(),
-        Ending::Unheard => "ended with its run".to_owned(),
+        Ending::Cancelled(why) => format!("cancelled: {:?}", why.reason()).to_lowercase(),
+        Ending::WithRun => "ended with its run".to_owned(),
     }
 }
