@@ -8,6 +8,7 @@ use crate::wait::until;
 use nix::sys::signal::Signal;
 use pawang_core::contract::{Contract, Envelope};
 use pawang_core::control::RunRequest;
+use pawang_core::key::Signer;
 use pawang_protocol::Failure;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -170,6 +171,16 @@ impl Daemon {
         request(String::from_utf8(signed.stdout).unwrap())
     }
 
+    /// The same contract with something changed in it, signed by the same key.
+    #[must_use]
+    pub fn resign(&self, request: &RunRequest, change: impl FnOnce(&mut Contract)) -> RunRequest {
+        let mut contract = contract(request);
+        change(&mut contract);
+        let text = fs::read_to_string(self.state().join("operator.key")).unwrap();
+        let signer = Signer::from_text(&text).unwrap();
+        RunRequest { envelope: Envelope::sign(&contract.to_payload(), &signer).to_json(), ..request.clone() }
+    }
+
     /// Signs a contract for a Python program and starts it.
     ///
     /// # Panics
@@ -280,16 +291,21 @@ impl Drop for Daemon {
 /// Where the text is no signed contract.
 #[must_use]
 pub fn request(envelope: String) -> RunRequest {
-    let contract = Contract::parse(Envelope::parse(envelope.as_bytes()).unwrap().payload()).unwrap();
-    let program = contract.program;
+    let (executable, script, files, args, detach) = Default::default();
+    let request = RunRequest { envelope, executable, script, files, args, detach };
+    let program = contract(&request).program;
     RunRequest {
-        envelope,
         executable: program.executable.path,
         script: program.script.map(|script| script.path),
         files: program.files.into_iter().map(|file| file.path).collect(),
-        args: Vec::new(),
-        detach: false,
+        ..request
     }
+}
+
+/// The contract inside a request, unverified.
+#[must_use]
+pub fn contract(request: &RunRequest) -> Contract {
+    Contract::parse(Envelope::parse(request.envelope.as_bytes()).unwrap().payload()).unwrap()
 }
 
 /// Where the programs of the release lie.

@@ -9,9 +9,13 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod admission;
 mod control;
 mod frames;
+mod helpers;
 mod lies;
 mod log;
+mod pages;
+mod secrets;
 mod stubborn;
 mod work;

@@ -144,21 +144,50 @@ fn memory_beyond_the_limit_is_refused_to_the_program() {
 }
 
 #[test]
-fn a_sub_ceiling_holds_inside_a_budget_that_is_larger() {
+fn a_sub_ceiling_ends_the_calls_under_it_and_nothing_else() {
     let daemon = Daemon::start();
     let dir = daemon.folder("in");
-    std::fs::write(format!("{dir}/a"), vec![0; 40 << 10]).unwrap();
+    std::fs::write(format!("{dir}/a"), vec![7; 40 << 10]).unwrap();
     let script = "import sys
-from pawang import run, Denied
-run.fs.read(sys.argv[1] + '/a')
+from pawang import run, Denied, Failed
+for _ in range(2):
+    try:
+        print(len(run.fs.read(sys.argv[1] + '/a')))
+    except Failed as no:
+        print(no.failure.code)
 try:
     run.fs.read(sys.argv[1] + '/a')
 except Denied as no:
     print(no.denial.code)
+print(run.info()['name'])
 ";
-    let job = Job::new("capped").each("fs.read", 60).path("fs.read", &format!("{dir}/**"));
+    let job = Job::new("capped").each("fs.read", 60).path("fs.read", &format!("{dir}/**")).plain("run.info");
     let ran = daemon.run(&job, script, &[&dir]);
-    assert!(ran.text() == "D302\n" || ran.outcome == "out_of_gas", "{ran:?}");
+    // The second read costs 40 of the 20 that are left: nothing of it arrives, and what there was is spent on it.
+    ran.expect("40960\nceiling_reached\nD302\ncapped\n");
+    let reads: u64 = daemon
+        .records_of(&ran.id, "settle")
+        .iter()
+        .take(2)
+        .map(|record| record["spent"].as_u64().unwrap())
+        .sum();
+    assert_eq!(reads, 60);
+}
+
+#[test]
+fn f71_what_is_not_paid_for_does_not_arrive() {
+    let daemon = Daemon::start();
+    let dir = daemon.folder("in");
+    std::fs::write(format!("{dir}/a"), vec![7; 200 << 10]).unwrap();
+    let script = "import sys
+from pawang import run
+for chunk in run.fs.open_read(sys.argv[1] + '/a'):
+    print(len(chunk), flush=True)
+";
+    let ran = daemon.run(&Job::new("poor").gas(150).path("fs.read", &format!("{dir}/**")), script, &[&dir]);
+    ran.expect_outcome("out_of_gas");
+    let arrived: usize = ran.text().lines().map(|line| line.parse::<usize>().unwrap()).sum();
+    assert!(arrived <= 150 << 10, "{arrived} bytes for 150 gas");
 }
 
 #[test]
