@@ -22,14 +22,10 @@ const SIGNALS_PENDING: u64 = 64;
 /// One byte: with 0 the kernel still runs a core pattern that is a pipe; with 1 it refuses both kinds.
 const CORE: u64 = 1;
 
-/// Devices a foreign program gets, and whether it may write to them.
-const DEVICES: &[(&str, bool)] = &[
-    ("/dev/null", true),
-    ("/dev/zero", true),
-    ("/dev/full", true),
-    ("/dev/random", false),
-    ("/dev/urandom", false),
-];
+/// Devices a foreign program gets, and whether it may write to them. Not `/dev/zero`: mapped shared, it is memory that no
+/// limit counts.
+const DEVICES: &[(&str, bool)] =
+    &[("/dev/null", true), ("/dev/full", true), ("/dev/random", false), ("/dev/urandom", false)];
 
 /// What can be put up here of what the jail asks for.
 pub(crate) fn walls(jail: &Jail, profile: &Profile, facts: &Facts) -> Result<Walls, LaunchError> {

@@ -286,6 +286,9 @@ impl Watcher {
     /// Tells what happens.
     pub fn tell(&self, event: &RunEvent, data: &[u8]) {
         match self {
+            // Whoever does not read has no use for news; they are in the timeline.
+            Self::Control { control, .. }
+                if matches!(event, RunEvent::Notice { .. }) && control.conn.borrow().is_congested() => {}
             Self::Control { control, id } => control.more(*id, event, data),
             Self::Call { shared, id } => {
                 if let (RunEvent::Output { fd }, Some(shared)) = (event, shared.upgrade()) {

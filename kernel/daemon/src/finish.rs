@@ -71,8 +71,8 @@ pub fn watch_automation(shared: &Shared, run: RunId, process: Process) {
     });
 }
 
-/// Ends a run at its wall-clock limit.
-pub async fn wall_clock(shared: Shared, run: RunId, limit: Duration) {
+/// Ends a run when its time is over.
+pub async fn wall_clock(shared: Shared, run: RunId, (limit, outcome): (Duration, Outcome)) {
     let changed = shared.borrow().runs.get(&run).map(|run| Rc::clone(&run.changed));
     let Some(changed) = changed else { return };
     let at = tokio::time::Instant::now().checked_add(limit);
@@ -80,7 +80,7 @@ pub async fn wall_clock(shared: Shared, run: RunId, limit: Duration) {
         let Some(at) = at else { return };
         tokio::select! {
             () = tokio::time::sleep_until(at) => {
-                shared.borrow_mut().event(|relay, out| relay.end(run, Outcome::TimedOut, out));
+                shared.borrow_mut().event(|relay, out| relay.end(run, outcome, out));
                 settle(&shared);
                 return;
             }
@@ -125,7 +125,6 @@ pub fn conclude(shared: &Shared, run: RunId) {
         let (outcome, contract) = (figures.ending, figures.contract);
         kernel.with_effects(|relay, out| relay.finish(now, run, finish, out));
         kernel.act(Content::default());
-        kernel.forget_redactors();
         // A head at the end of each run: what a run did can be shown to others from then on.
         let now_ms = kernel.clock.unix_ms();
         if let Err(error) = kernel.log.push_head(now_ms) {
@@ -148,6 +147,8 @@ pub fn conclude(shared: &Shared, run: RunId) {
             .map(|(watcher, summary)| (watcher, summary, live.detail.clone()))
     };
     settle(shared);
+    // Only now: what is told to stop is found among what is served.
+    shared.borrow_mut().forget_redactors();
     if let Some((watcher, run, detail)) = watcher {
         watcher.last(&RunEvent::Ended { run, detail });
     }

@@ -1,11 +1,10 @@
 //! From a contract to the jail of the code it is for: the automation itself, and programs that `exec` starts.
 
 use crate::kernel::Kernel;
-use crate::plugin::root_of;
+use crate::plugin::uncounted_paths;
 use crate::program::Program;
-use pawang_core::contract::pattern::{Pattern, Reach};
 use pawang_core::contract::{Contract, Verified};
-use pawang_protocol::{Failure, MethodName};
+use pawang_protocol::Failure;
 use pawang_sandbox::{
     Access, Bind, Jail, Limits, PathRule, ResolvedRuntime, Runtime, SealedImage, Wall, Walls,
 };
@@ -145,26 +144,10 @@ impl Tree {
         target.to_owned()
     }
 
-    /// The files a contract grants through `fs.*`, for a program that opens them itself. A deny inside a grant cannot be
-    /// held by Landlock; such a grant is left out whole.
+    /// The files a contract grants through `fs.*`, right by right, for a program that opens them itself.
     fn grants(&mut self, contract: &Contract) {
-        for rule in &contract.allow {
-            let Pattern::Path(path) = &rule.pattern else { continue };
-            if contract.deny.iter().any(|deny| rule.pattern.overlaps(&deny.pattern)) {
-                continue;
-            }
-            let grants = |name| MethodName::new(name).is_ok_and(|name| rule.call.matches(&name));
-            let writes = grants("fs.write") && path.reach == Reach::Below;
-            let access = match (grants("fs.read"), writes) {
-                (_, true) => Access::WRITE,
-                (true, false) => Access::READ,
-                (false, false) => continue,
-            };
-            let path = PathBuf::from(root_of(path));
-            // A folder that is reached through a link is refused, here as by the fs tool.
-            if path.canonicalize().is_ok_and(|real| real == path) {
-                self.add(path, access);
-            }
+        for rule in uncounted_paths(contract) {
+            self.add(rule.path, rule.access);
         }
     }
 

@@ -198,9 +198,10 @@ impl Kernel {
         let (run, tool) = self.relay.whose(peer)?;
         let live = self.runs.get(&run)?;
         let congested = |id: &PeerId| self.peers.get(id).filter(|conn| conn.is_congested());
+        // Whoever does not read its answers is not read either: a denial needs no tool to be answered.
         let conn = match tool {
             Some(_) => congested(&live.automation),
-            None => live.tools.keys().find_map(congested),
+            None => congested(&live.automation).or_else(|| live.tools.keys().find_map(congested)),
         };
         conn.map(|conn| Rc::clone(&conn.room))
     }

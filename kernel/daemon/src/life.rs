@@ -122,11 +122,8 @@ async fn start_prepared(
             watch_automation(shared, run, Process::new("automation", launched));
             spawn_local(shell::read_peer(Rc::clone(shared), peer, stream));
             spawn_local(shell::meter(Rc::clone(shared), run));
-            spawn_local(wall_clock(
-                Rc::clone(shared),
-                run,
-                Duration::from_secs(u64::from(verified.contract.limits.wall_s)),
-            ));
+            let limit = time_limit(&mut shared.borrow_mut(), &verified);
+            spawn_local(wall_clock(Rc::clone(shared), run, limit));
             for (fd, pipe) in outputs {
                 spawn_local(output::pump(Rc::clone(shared), run, fd, pipe));
             }
@@ -135,6 +132,16 @@ async fn start_prepared(
             Ok(())
         }
         Err(failure) => Err(abort(shared, run, failure)),
+    }
+}
+
+/// How long a run may go on, and what it means to reach that: its wall-clock limit, or the end of its contract.
+fn time_limit(kernel: &mut Kernel, verified: &Verified) -> (Duration, Outcome) {
+    let wall_s = u64::from(verified.contract.limits.wall_s);
+    let valid_s = verified.contract.not_after.saturating_sub(kernel.clock.now().unix_s);
+    match valid_s < wall_s {
+        true => (Duration::from_secs(valid_s), Outcome::Revoked),
+        false => (Duration::from_secs(wall_s), Outcome::TimedOut),
     }
 }
 
@@ -235,7 +242,12 @@ fn enter(
         setup: serde_json::Value::Null,
     };
     kernel.connect(peer, conn, &serde_json::to_vec(&hello).unwrap_or_default());
-    let name = verified.contract.name.as_str().to_owned();
+    let own_name = verified.contract.name.as_str();
+    // A helper's name was chosen by whoever started it: it is never shown without that.
+    let name = match beginning.parent.and_then(|parent| kernel.runs.get(&parent)) {
+        Some(parent) => format!("{}/{own_name}", parent.name),
+        None => own_name.to_owned(),
+    };
     let entry = kernel.trust.entries().iter().find(|entry| entry.key == verified.issuer);
     let issuer = entry.map_or_else(|| verified.issuer.to_string(), |entry| entry.name.clone());
     kernel.runs.insert(

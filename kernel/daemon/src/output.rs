@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
@@ -37,7 +38,11 @@ pub async fn pump(shared: Shared, run: RunId, fd: u8, pipe: OwnedFd) {
             let watcher = shared.borrow().runs.get(&run).and_then(|run| run.watcher.clone());
             if let Some(watcher) = watcher {
                 watcher.tell(&RunEvent::Output { fd }, bytes);
-                watcher.room().await;
+                tokio::select! {
+                    () = watcher.room() => {}
+                    // A run that ends does not wait for someone who has stopped reading.
+                    () = ending(&shared, run) => {}
+                }
             }
         }
     }
@@ -45,6 +50,21 @@ pub async fn pump(shared: Shared, run: RunId, fd: u8, pipe: OwnedFd) {
         live.busy = live.busy.saturating_sub(1);
     }
     conclude(&shared, run);
+}
+
+/// Waits until a run is told to end.
+async fn ending(shared: &Shared, run: RunId) {
+    loop {
+        let changed = {
+            let kernel = shared.borrow();
+            let is_ending = kernel.relay.figures(run).is_none_or(|figures| figures.ending.is_some());
+            match kernel.runs.get(&run).filter(|_| !is_ending) {
+                Some(live) => Rc::clone(&live.changed),
+                None => return,
+            }
+        };
+        changed.notified().await;
+    }
 }
 
 fn keep(shared: &Shared, run: RunId, fd: u8, bytes: &[u8]) {

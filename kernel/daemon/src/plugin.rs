@@ -5,7 +5,7 @@
 
 use crate::settings::Settings;
 use pawang_core::contract::pattern::{Pattern, Reach, Tree};
-use pawang_core::contract::{Contract, Verified};
+use pawang_core::contract::{Contract, Rule, Verified};
 use pawang_core::method::Methods;
 use pawang_protocol::{Failure, MethodName, PluginName};
 use pawang_sandbox::{Access, Jail, Limits, PathRule, ResolvedRuntime, SealedImage, Walls};
@@ -191,7 +191,10 @@ fn http_paths() -> Vec<PathRule> {
 
 /// Where the `memory.*` store of an automation lies: one folder per issuer and name, so that the next contract of the
 /// same automation finds what the last one kept, and no other does.
+///
+/// A helper keeps what its outermost parent keeps: its own name was chosen by a program nobody trusts.
 pub fn store(settings: &Settings, verified: &Verified) -> PathBuf {
+    let verified = verified.parents.last().map_or(verified, |outermost| outermost);
     let issuer = pawang_core::digest::Digest::of(verified.issuer.bytes()).short();
     settings.memory.join(format!("{}-{issuer}", verified.contract.name.as_str()))
 }
@@ -214,6 +217,7 @@ fn grants(contract: &Contract) -> impl Iterator<Item = (&Tree, Vec<&'static str>
     })
 }
 
+/// What the file system must allow for these methods.
 fn access_of(methods: &[&str]) -> Access {
     methods.iter().fold(Access::NONE, |access, method| match *method {
         "fs.read" => Access { read: true, ..access },
@@ -240,12 +244,30 @@ fn fs_paths(contract: &Contract) -> Vec<PathRule> {
             [Some(path), parent]
                 .into_iter()
                 .flatten()
-                .filter(|path| path.exists())
+                // What is reached through a link is not what was named; the tool refuses it too.
+                .filter(|path| path.canonicalize().is_ok_and(|real| real == *path))
                 .map(|path| PathRule { path, access }),
         );
     }
     rules.retain(|rule| !rule.access.is_none());
     rules
+}
+
+/// Paths for a program that opens them itself. Nobody counts its calls, so a grant that counts them is not for it; nor is one
+/// that a deny cuts into, which Landlock cannot hold.
+pub fn uncounted_paths(contract: &Contract) -> Vec<PathRule> {
+    let mut open = contract.clone();
+    open.allow.retain(|rule| {
+        rule.max_calls.is_none() && !contract.deny.iter().any(|deny| rule.pattern.overlaps(&deny.pattern))
+    });
+    let mut rules = fs_paths(&open);
+    rules.retain(|rule| open.allow.iter().any(|allow| is_at(allow, &rule.path)));
+    rules
+}
+
+/// Whether a rule names this very path; the folder of a file that is yet to be made is not named by it.
+fn is_at(rule: &Rule, path: &Path) -> bool {
+    matches!(&rule.pattern, Pattern::Path(tree) if Path::new(&root_of(tree)) == path)
 }
 
 fn fs_roots(contract: &Contract) -> Vec<Value> {

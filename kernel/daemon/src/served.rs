@@ -23,6 +23,9 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+/// Most helpers alive below one contract, at all depths together: each has limits of its own, so this is what bounds
+/// what they take of the machine together.
+const HELPERS_MAX: usize = 16;
 /// Bytes of a program's output passed on at once.
 const CHUNK: usize = 32 << 10;
 
@@ -138,8 +141,11 @@ fn prepare_helper(shared: &Shared, parent: RunId, id: u64) -> Result<(Beginning,
     let mut kernel = shared.borrow_mut();
     let kernel = &mut *kernel;
     let gone = || Failure::new("gone", "the run has ended");
-    let served = kernel.served.get(&id).ok_or_else(gone)?;
-    let request: SpawnRequest = serde_json::from_slice(&served.args)
+    let served = kernel.served.get_mut(&id).ok_or_else(gone)?;
+    // What a helper was started with is not kept for its life.
+    let args = std::mem::take(&mut served.args);
+    served.data = Vec::new();
+    let request: SpawnRequest = serde_json::from_slice(&args)
         .map_err(|error| Failure::new("bad_request", format!("run.spawn: {error}")))?;
     let cancelled = Rc::clone(&served.cancelled);
     let mut serial = [0; 16];
@@ -148,6 +154,12 @@ fn prepare_helper(shared: &Shared, parent: RunId, id: u64) -> Result<(Beginning,
     let now = kernel.clock.now().unix_s;
     let with = Mint { now, serial: Serial(serial), methods: &kernel.methods, protected: &[&state] };
     let own = kernel.relay.contract(parent).ok_or_else(gone)?;
+    let outermost = own.chain.last().copied().unwrap_or(own.digest);
+    let family = kernel.relay.runs().filter_map(|run| kernel.relay.contract(run));
+    if family.filter(|other| other.chain.contains(&outermost)).count() >= HELPERS_MAX {
+        let what = format!("{HELPERS_MAX} helpers are alive under this contract");
+        return Err(Failure::new("too_many_helpers", what).hint("wait for one to end").retryable());
+    }
     let verified = mint(own, request.contract, &with).map_err(|error| life::refused(&error))?;
     let dir = kernel.settings.runs.join(parent.to_string()).join("program");
     let copied = |path: &str| {

@@ -11,11 +11,14 @@ use pawang_protocol::frame;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::task::spawn_local;
 
 /// Bytes taken from a peer at once: 64 largest small calls, and room for what follows a large one.
 const READ_MAX: usize = 64 << 10;
+/// Readings of one peer before all others have a turn: some ms of work at the most.
+const TURNS_MAX: u32 = 4;
 /// How often a log that cannot be written is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -52,6 +55,7 @@ fn chore(shared: &Shared, effect: Effect) {
 
 /// Reads one peer until its channel ends.
 pub async fn read_peer(shared: Shared, peer: PeerId, stream: Rc<UnixStream>) {
+    let mut turns = 0u32;
     loop {
         loop {
             let wait = shared.borrow().must_wait_for(peer);
@@ -76,6 +80,13 @@ pub async fn read_peer(shared: Shared, peer: PeerId, stream: Rc<UnixStream>) {
             Read::End => break,
         }
         settle(&shared);
+        // A peer that always has more to say must not be the only one that is heard: timers, clocks and the control socket
+        // have their turn too.
+        turns = turns.saturating_add(1);
+        if turns >= TURNS_MAX {
+            turns = 0;
+            tokio::task::yield_now().await;
+        }
     }
     ended(&shared, peer, None);
     settle(&shared);
@@ -95,15 +106,28 @@ fn read_once(kernel: &mut Kernel, peer: PeerId, stream: &UnixStream) -> Read {
     buffer.resize(READ_MAX, 0);
     let read = match stream.try_read(&mut buffer) {
         Ok(0) => Read::End,
-        Ok(count) => match received(kernel, peer, buffer.get(..count).unwrap_or_default()) {
-            Ok(()) => Read::Frames,
-            Err(fault) => Read::Fault(fault),
-        },
+        Ok(count) => {
+            if count < READ_MAX {
+                wait_for_more(stream);
+            }
+            match received(kernel, peer, buffer.get(..count).unwrap_or_default()) {
+                Ok(()) => Read::Frames,
+                Err(fault) => Read::Fault(fault),
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
         Err(_) => Read::End,
     };
     kernel.scratch = buffer;
     read
+}
+
+/// Spares the read that would only say "nothing more": a short read emptied the stream, and whatever comes after it is
+/// a new event (epoll(7), on edge-triggered streams). A peer that makes a read short by other means, with descriptors
+/// nobody asked for, makes only itself wait.
+fn wait_for_more(stream: &UnixStream) {
+    // The answer is the one that is given to it; it makes the runtime forget that the stream was readable.
+    let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
 }
 
 /// Handles every whole frame of what was received; what is left over waits in the channel's buffer.
