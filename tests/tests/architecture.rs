@@ -22,6 +22,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("pawang-http", &["pawang-protocol", "pawang-sdk"]),
     ("pawang-memory", &["pawang-protocol", "pawang-sdk"]),
     ("pawang-tests", &["pawang-core", "pawang-protocol", "pawang-sandbox", "pawang-sdk"]),
+    ("pawang-bench", &["pawang-core", "pawang-protocol", "pawang-sandbox", "pawang-sdk"]),
     ("xtask", &[]),
 ];
 

@@ -11,7 +11,6 @@ use crate::key::{KeyId, Signer};
 use crate::record::{Entry, Record};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io::Write as _;
 
 /// Longest line of the log, in bytes. A snapshot of 10,000 accounts fits four times over.
 pub const LINE_MAX: usize = 64 << 20;
@@ -208,9 +207,12 @@ impl Verifier {
 /// through it, so the entry is written as the object it is, and its brace becomes the comma after the digest.
 fn write_line(record: &Record, out: &mut Vec<u8>) -> serde_json::Result<()> {
     let Record { n, t, prev, entry } = record;
-    let mut digest = [0; 64];
-    let digest = crate::hex::write(&prev.0, &mut digest);
-    write!(out, r#"{{"n":{n},"t":{t},"prev":"{digest}""#).map_err(serde_json::Error::io)?;
+    out.extend_from_slice(b"{\"n\":");
+    serde_json::to_writer(&mut *out, n)?;
+    out.extend_from_slice(b",\"t\":");
+    serde_json::to_writer(&mut *out, t)?;
+    out.extend_from_slice(b",\"prev\":");
+    serde_json::to_writer(&mut *out, prev)?;
     let brace = out.len();
     serde_json::to_writer(&mut *out, entry)?;
     if let Some(brace) = out.get_mut(brace) {

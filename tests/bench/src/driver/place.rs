@@ -55,15 +55,15 @@ impl Sources {
 impl Placement {
     /// A command that starts `program` there. `chrt` and `taskset` execute it in their own place.
     pub fn command(self, program: &Path) -> Command {
-        if self == Self::Free {
-            return Command::new(program);
-        }
-        let mut words: Vec<&str> = Vec::new();
-        if rustix::process::geteuid().is_root() {
-            words.extend(["chrt", "-f", "10"]);
-        }
+        let is_root = rustix::process::geteuid().is_root();
         let cpu = last_cpu().to_string();
-        words.extend(["taskset", "-c", &cpu]);
+        let words: &[&str] = match self {
+            Self::Pinned if is_root => &["chrt", "-f", "10", "taskset", "-c", &cpu],
+            Self::Pinned => &["taskset", "-c", &cpu],
+            // The driver itself has a real-time priority, which would be inherited.
+            Self::Free if is_root => &["chrt", "-o", "0"],
+            Self::Free => return Command::new(program),
+        };
         let mut command = Command::new(words.first().copied().unwrap_or_default());
         command.args(words.get(1..).unwrap_or_default()).arg(program);
         command
