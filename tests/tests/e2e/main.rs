@@ -18,4 +18,5 @@ mod log;
 mod pages;
 mod secrets;
 mod stubborn;
+mod walls;
 mod work;

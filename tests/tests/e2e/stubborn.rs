@@ -150,28 +150,24 @@ fn a_sub_ceiling_ends_the_calls_under_it_and_nothing_else() {
     std::fs::write(format!("{dir}/a"), vec![7; 40 << 10]).unwrap();
     let script = "import sys
 from pawang import run, Denied, Failed
-for _ in range(2):
+said = []
+while said[-1:] != ['D302'] and len(said) < 100:
     try:
-        print(len(run.fs.read(sys.argv[1] + '/a')))
+        said.append(len(run.fs.read(sys.argv[1] + '/a')))
     except Failed as no:
-        print(no.failure.code)
-try:
-    run.fs.read(sys.argv[1] + '/a')
-except Denied as no:
-    print(no.denial.code)
+        said.append(no.failure.code)
+    except Denied as no:
+        said.append(no.denial.code)
+print(*dict.fromkeys(said))
 print(run.info()['name'])
 ";
     let job = Job::new("capped").each("fs.read", 60).path("fs.read", &format!("{dir}/**")).plain("run.info");
     let ran = daemon.run(&job, script, &[&dir]);
-    // The second read costs 40 of the 20 that are left: nothing of it arrives, and what there was is spent on it.
-    ran.expect("40960\nceiling_reached\nD302\ncapped\n");
-    let reads: u64 = daemon
-        .records_of(&ran.id, "settle")
-        .iter()
-        .take(2)
-        .map(|record| record["spent"].as_u64().unwrap())
-        .sum();
-    assert_eq!(reads, 60);
+    // The second read costs 40 of the 20 that are left: nothing of it arrives, and trying again does not go on for ever.
+    ran.expect("40960 ceiling_reached D302\ncapped\n");
+    let settled = daemon.records_of(&ran.id, "settle");
+    let reads = settled.iter().rev().skip(1).map(|record| record["spent"].as_u64().unwrap());
+    assert!(reads.clone().all(|spent| spent > 0) && reads.sum::<u64>() <= 60, "{settled:?}");
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn f70_f76_killed_at_any_point_it_loses_nothing_and_leaves_nothing() {
         daemon.boot();
         let records = daemon.records();
         let boot = records.iter().rfind(|record| record["kind"] == "boot").unwrap();
-        let lost: Vec<&str> = boot["lost"].as_array().unwrap().iter().map(|run| run.as_str().unwrap()).collect();
+        let lost: Vec<&str> =
+            boot["lost"].as_array().unwrap().iter().map(|run| run.as_str().unwrap()).collect();
         assert!(lost.contains(&live.id.as_str()), "kill {kill}: {boot}");
         if digest.is_empty() {
             digest = contract_of(&written, &live.id);
