@@ -156,7 +156,9 @@ impl Verifier {
             if !matches!(record.entry, Entry::Snapshot { .. }) {
                 return Err(fail(Broken::NoSnapshot));
             }
-            self.tip = Tip { n: record.n.saturating_sub(1), digest: record.prev, t: 0 };
+            // Nothing comes before record 1; a later one is taken at its word.
+            let digest = if record.n == 1 { Tip::START.digest } else { record.prev };
+            self.tip = Tip { n: record.n.saturating_sub(1), digest, t: 0 };
             self.is_first = false;
         }
         let at = self.tip.n.saturating_add(1);
@@ -181,7 +183,10 @@ impl Verifier {
         if let Some((head, is_met)) = &mut self.outside
             && head.n == record.n
         {
-            if head.digest != self.tip.digest || !head.verifies(&self.key) {
+            if !head.verifies(&self.key) {
+                return Err(fail(Broken::Signature));
+            }
+            if head.digest != self.tip.digest {
                 return Err(fail(Broken::OtherHistory));
             }
             *is_met = true;
@@ -192,9 +197,12 @@ impl Verifier {
     /// Checks the end of the log.
     ///
     /// # Errors
-    /// [`Broken::CutTail`] where the head kept outside says that it went on.
+    /// [`Broken::CutTail`] where the head kept outside says that it went on; [`Broken::Signature`] where that head is forged.
     pub fn finish(&self) -> Result<(Tip, u64), Break> {
         match &self.outside {
+            Some((head, false)) if head.n > self.tip.n && !head.verifies(&self.key) => {
+                Err(Break { n: head.n, what: Broken::Signature })
+            }
             Some((head, false)) if head.n > self.tip.n => {
                 Err(Break { n: self.tip.n.saturating_add(1), what: Broken::CutTail(head.n) })
             }
