@@ -146,7 +146,11 @@ fn contract_of(records: &[Value], run: &str) -> String {
 
 /// Gas that the last record of this run said was left: what was set aside then only makes it less.
 fn last_left(records: &[Value], run: &str) -> Option<u64> {
-    records.iter().filter(|record| record["run"] == run).filter_map(|record| record["left"].as_u64()).last()
+    records
+        .iter()
+        .filter(|record| record["run"] == run)
+        .filter_map(|record| record["left"].as_u64())
+        .next_back()
 }
 
 #[test]
