@@ -2,73 +2,18 @@
 //! was asked before; none is taken on trust.
 
 use crate::event::Event;
+use crate::outside::{Life, Open, Process, Settled, To};
 use pawang_core::method::{MethodId, Methods};
-use pawang_core::record::Entry;
 use pawang_core::relay::{Body, CANCEL_GRACE_MS, CRASHES_MAX, Effect};
-use pawang_core::run::{Outcome, PeerId, RunId};
-use pawang_protocol::{DenialCode, Gas, Status};
+use pawang_core::run::{PeerId, RunId};
+use pawang_protocol::{Gas, Status};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// A process.
-#[derive(Debug, Clone, Copy)]
-pub struct Process {
-    pub run: RunId,
-    /// `None` for an automation.
-    pub tool: Option<&'static str>,
-    pub is_alive: bool,
-}
-
-/// A call that was recorded and not settled.
-#[derive(Debug, Clone)]
-pub struct Open {
-    pub run: RunId,
-    pub caller: PeerId,
-    pub caller_id: u64,
-    pub method: MethodId,
-    pub resource: String,
-    pub parent: Option<u64>,
-    /// Where it was relayed to.
-    pub to: To,
-    pub is_cancelled: bool,
-    gas_max: u64,
-    moved: u64,
-    declared: u64,
-    nested: u64,
-    reserved: u64,
-    /// The next tick after this must do something about it, µs.
-    due_us: u64,
-}
-
-/// Who serves a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum To {
-    Nobody,
-    Kernel,
-    Tool(PeerId),
-}
-
-/// A run as it is seen from outside.
-#[derive(Debug, Clone, Copy)]
-pub struct Life {
-    pub parent: Option<RunId>,
-    pub automation: Option<PeerId>,
-    pub is_ending: bool,
-    pub cpu_ms: u64,
-}
-
-/// A call that settled within the event at hand.
-struct Settled {
-    call: u64,
-    open: Open,
-    cost: u64,
-    spent: u64,
-}
 
 /// Everything outside.
 #[derive(Debug)]
 pub struct Wires {
-    methods: Arc<Methods>,
+    pub methods: Arc<Methods>,
     pub processes: HashMap<PeerId, Process>,
     pub runs: BTreeMap<RunId, Life>,
     pub open: BTreeMap<u64, Open>,
@@ -142,16 +87,7 @@ impl Wires {
                 }
                 Effect::Forward { to, id, method, resource, .. } => {
                     assert!(recorded.remove(id), "INV-2 forwarded before its record");
-                    assert!(self.hears(*to), "forwarded to a process that is gone or ending");
-                    let (process, open) = (self.processes[to], self.open.get_mut(id).unwrap());
-                    let name = self.methods.get(*method).unwrap().name.clone();
-                    assert_eq!(
-                        (process.run, process.tool),
-                        (open.run, Some(name.plugin())),
-                        "f53 wrong tool"
-                    );
-                    assert_eq!(*resource, open.resource, "INV-4 another resource");
-                    open.to = To::Tool(*to);
+                    self.forwarded(*to, *id, *method, resource);
                 }
                 Effect::Serve { run, id, resource, .. } => {
                     assert!(recorded.remove(id), "INV-2 served before its record");
@@ -164,34 +100,10 @@ impl Wires {
                     );
                     open.to = To::Kernel;
                 }
-                Effect::Answer { to, id, status, more, gas, body, .. } => {
-                    assert!(self.hears(*to), "an answer to a process that is gone or ending");
-                    assert!(self.asked.contains(&(*to, *id)), "an answer nobody asked for, or a second one");
-                    if *body == Body::Forwarded {
-                        self.passed_on(event, (*to, *id), &settled);
-                    }
-                    if *more {
-                        assert_eq!((*status, *gas), (Status::Ok, Gas::ZERO));
-                    } else {
-                        self.asked.remove(&(*to, *id));
-                        let of = settled.iter().find(|s| (s.open.caller, s.open.caller_id) == (*to, *id));
-                        assert!(of.is_none_or(|of| of.spent == gas.0), "charged one thing and said another");
-                    }
-                }
+                Effect::Answer { .. } => self.answered(event, effect, &settled),
                 Effect::Cancel { to, id, .. } => self.cancelled(*id, To::Tool(*to), now_us),
                 Effect::CancelServed { id } => self.cancelled(*id, To::Kernel, now_us),
-                Effect::StartTool { run, peer, plugin, .. } => {
-                    assert!(self.is_alive(*run), "a tool starts for a run that is ending");
-                    let twin = self
-                        .processes
-                        .values()
-                        .find(|p| p.is_alive && (p.run, p.tool) == (*run, Some(plugin)));
-                    assert!(twin.is_none(), "INV-7 two tools of one kind in a run");
-                    let crashes = self.crashes.get(&(*run, *plugin)).copied().unwrap_or(0);
-                    assert!(crashes < CRASHES_MAX, "a broken tool starts again");
-                    let process = Process { run: *run, tool: Some(plugin), is_alive: true };
-                    assert!(self.processes.insert(*peer, process).is_none(), "INV-1 a peer id is used twice");
-                }
+                Effect::StartTool { run, peer, plugin, .. } => self.tool_starts(*run, *peer, plugin),
                 Effect::Kill { peer } => {
                     assert!(self.processes[peer].is_alive && self.processes[peer].tool.is_some());
                     self.kill(*peer);
@@ -207,124 +119,40 @@ impl Wires {
         self.after(event, &recorded, &settled, now_us);
     }
 
-    fn record(
-        &mut self,
-        event: &Event,
-        entry: &Entry,
-        now_us: u64,
-        recorded: &mut BTreeSet<u64>,
-        settled: &mut Vec<Settled>,
-        rest: &[Effect],
-    ) {
-        let ends_out_of_gas = |run: RunId| {
-            rest.iter()
-                .any(|e| matches!(e, Effect::EndRun { run: r, outcome: Outcome::OutOfGas } if *r == run))
-        };
-        match entry {
-            Entry::Start { run, parent, .. } => {
-                let life = Life { parent: *parent, automation: None, is_ending: false, cpu_ms: 0 };
-                assert!(
-                    parent.is_none_or(|parent| self.is_alive(parent)),
-                    "a helper of a run that is ending"
-                );
-                self.runs.insert(*run, life);
-            }
-            Entry::Call { run, call, parent, reserved, .. } => {
-                let open = self.opened(event, *run, *parent, reserved.0, now_us);
-                self.open.insert(*call, open);
-                recorded.insert(*call);
-            }
-            Entry::Extend { call, more, .. } => {
-                let open = self.open.get_mut(call).unwrap();
-                open.reserved += more.0;
-                assert!(open.gas_max == 0 || open.reserved <= open.gas_max, "more set aside than gas_max");
-            }
-            Entry::Settle { call, spent, .. } => {
-                let cost = self.cost(*call);
-                let open = self.open.remove(call).unwrap();
-                let most = if open.parent.is_some() { u64::MAX } else { open.reserved };
-                assert_eq!(spent.0, cost.min(most), "f69 a call settles for what it cost");
-                assert!(
-                    self.open.values().all(|o| o.parent != Some(*call)),
-                    "settled before what is nested in it"
-                );
-                if let Some(parent) = open.parent.and_then(|parent| self.open.get_mut(&parent)) {
-                    parent.nested = parent.nested.saturating_add(cost);
-                }
-                recorded.remove(call);
-                settled.push(Settled { call: *call, open, cost, spent: spent.0 });
-            }
-            Entry::Deny { run, spent, denial, .. } => {
-                self.denied(event, *run, denial.code);
-                let is_short = *spent < self.methods.denial;
-                assert!(!is_short || denial.gas_left == Gas::ZERO, "f73 a denial is free");
-                let is_out = denial.code == DenialCode::OutOfGas || is_short;
-                assert!(!is_out || ends_out_of_gas(*run), "out of gas, and it goes on");
-            }
-            Entry::Cpu { run, ms, spent, .. } => {
-                let life = self.runs.get_mut(run).unwrap();
-                life.cpu_ms += ms;
-                let due = self.methods.cpu_ms.0 * ms;
-                assert!(spent.0 <= due, "CPU time charged beyond what was used");
-                assert!(spent.0 == due || life.is_ending || ends_out_of_gas(*run), "f71 unpaid CPU time");
-            }
-            Entry::End { run, .. } => {
-                assert!(self.runs.remove(run).is_some_and(|life| life.is_ending), "INV-6");
-                self.processes.values_mut().filter(|p| p.run == *run).for_each(|p| p.is_alive = false);
-            }
-            _ => {}
-        }
+    fn forwarded(&mut self, to: PeerId, id: u64, method: MethodId, resource: &str) {
+        assert!(self.hears(to), "forwarded to a process that is gone or ending");
+        let (process, open) = (self.processes[&to], self.open.get_mut(&id).unwrap());
+        let name = self.methods.get(method).unwrap().name.clone();
+        assert_eq!((process.run, process.tool), (open.run, Some(name.plugin())), "f53 wrong tool");
+        assert_eq!(resource, open.resource, "INV-4 another resource");
+        open.to = To::Tool(to);
     }
 
-    fn opened(&self, event: &Event, run: RunId, parent: Option<u64>, reserved: u64, now_us: u64) -> Open {
-        let Event::Call { from, id, method, ref resource, deadline_ms, gas_max, sent, must, .. } = *event
-        else {
-            panic!("a call is recorded that nobody made");
-        };
-        assert!(self.is_alive(run), "a call is accepted for a run that is ending");
-        assert_eq!(must, None, "a call is accepted that the rules refuse");
-        assert_eq!(
-            parent.unwrap_or(0),
-            match *event {
-                Event::Call { parent, .. } => parent,
-                _ => 0,
-            }
-        );
-        assert!(gas_max == 0 || reserved <= gas_max, "more set aside than gas_max");
-        let row = self.methods.get(MethodId(method)).unwrap();
-        let wait_ms =
-            if deadline_ms == 0 { row.deadline_ms } else { row.deadline_ms.min(deadline_ms.into()) };
-        Open {
-            run,
-            caller: from,
-            caller_id: id,
-            method: MethodId(method),
-            resource: resource.clone(),
-            parent,
-            to: To::Nobody,
-            is_cancelled: false,
-            gas_max,
-            moved: sent,
-            declared: 0,
-            nested: 0,
-            reserved,
-            due_us: now_us + wait_ms * 1_000,
+    fn answered(&mut self, event: &Event, effect: &Effect, settled: &[Settled]) {
+        let Effect::Answer { to, id, status, more, gas, body, .. } = effect else { return };
+        let ask = (*to, *id);
+        assert!(self.hears(*to), "an answer to a process that is gone or ending");
+        assert!(self.asked.contains(&ask), "an answer nobody asked for, or a second one");
+        if *body == Body::Forwarded {
+            self.passed_on(event, ask, settled);
         }
+        if *more {
+            assert_eq!((*status, *gas), (Status::Ok, Gas::ZERO));
+            return;
+        }
+        self.asked.remove(&ask);
+        let of = settled.iter().find(|settled| (settled.open.caller, settled.open.caller_id) == ask);
+        assert!(of.is_none_or(|of| of.spent == gas.0), "charged one thing and said another");
     }
 
-    /// A denial says what it must, unless something that is asked earlier, or gas, came before.
-    fn denied(&self, event: &Event, run: RunId, code: DenialCode) {
-        use DenialCode::{
-            CallsUsedUp, CeilingReached, Expired, OutOfGas, ReservationUsedUp, SecretRefused, TooManyInFlight,
-        };
-        let Event::Call { must, .. } = event else { panic!("a denial of nothing") };
-        assert!(self.is_alive(run), "a denial for a run that is ending");
-        let always = [Expired, TooManyInFlight];
-        let else_allowed = [OutOfGas, CeilingReached, ReservationUsedUp, CallsUsedUp, SecretRefused];
-        match must {
-            Some(must) => assert!(code == *must || always.contains(&code), "denied {code}, not {must}"),
-            None => assert!(always.contains(&code) || else_allowed.contains(&code), "denied {code}"),
-        }
+    fn tool_starts(&mut self, run: RunId, peer: PeerId, plugin: &'static str) {
+        assert!(self.is_alive(run), "a tool starts for a run that is ending");
+        let is_twin = |p: &&Process| p.is_alive && (p.run, p.tool) == (run, Some(plugin));
+        assert!(!self.processes.values().any(|p| is_twin(&p)), "INV-7 two tools of one kind in a run");
+        let crashes = self.crashes.get(&(run, plugin)).copied().unwrap_or(0);
+        assert!(crashes < CRASHES_MAX, "a broken tool starts again");
+        let process = Process { run, tool: Some(plugin), is_alive: true };
+        assert!(self.processes.insert(peer, process).is_none(), "INV-1 a peer id is used twice");
     }
 
     /// Content reaches whoever asked for it, and only if it is paid for (f53).
@@ -406,7 +234,7 @@ impl Wires {
     }
 
     /// What a call and those nested in it cost so far.
-    fn cost(&self, id: u64) -> u64 {
+    pub fn cost(&self, id: u64) -> u64 {
         let open = &self.open[&id];
         let nested = self.open.iter().filter(|(_, nested)| nested.parent == Some(id));
         let live = nested.fold(0u64, |sum, (nested, _)| sum.saturating_add(self.cost(*nested)));
