@@ -36,7 +36,8 @@ fn contracts_that_are_not_for_this_daemon_or_this_time_are_refused() {
     let daemon = Daemon::start();
     let request = good(&daemon);
     let stranger = Signer::from_seed([9; 32]);
-    let cases: &[(&str, &str, &dyn Fn(&mut Contract))] = &[
+    type Change = dyn Fn(&mut Contract);
+    let cases: &[(&str, &str, &Change)] = &[
         ("expired", "expired: valid until", &|c| (c.not_before, c.not_after) = (now() - 100, now() - 1)),
         ("not_yet_valid", "not yet valid", &|c| (c.not_before, c.not_after) = (now() + 500, now() + 600)),
         ("wrong_audience", "wrong audience", &|c| c.audience = Signer::from_seed([8; 32]).id()),

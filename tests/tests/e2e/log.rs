@@ -1,8 +1,11 @@
 //! The log torn, altered, cut and out of room: what the daemon then starts from, refuses, or waits for.
 
+use pawang_core::digest::Digest;
+use pawang_core::record::{Entry, Record};
 use pawang_tests::{Daemon, Job, Live, processes, until};
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -150,14 +153,31 @@ with run.http.fetch('POST', sys.argv[2] + '/p?query-canary=1', headers={'x-a': '
 }
 
 #[test]
-fn f60_time_in_the_log_never_runs_backwards() {
+fn f60_a_clock_set_back_makes_no_contract_valid_again() {
     let (mut daemon, segment) = ended();
-    let last = |daemon: &Daemon| daemon.records().last().unwrap()["t"].as_u64().unwrap();
-    let before = last(&daemon);
     daemon.boot();
+    // Signed now, for an hour.
+    let request = daemon.sign(&job(), &["python3", &daemon.script(INFO)]);
     daemon.stop();
-    assert!(last(&daemon) >= before);
+    // The log goes on for two hours; then this machine's clock is set back to what it shows now.
+    let newest = daemon.segments().pop().unwrap();
+    let last = fs::read_to_string(&newest).unwrap().lines().last().unwrap().to_owned();
+    let n = daemon.records().last().unwrap()["n"].as_u64().unwrap();
+    let later = daemon.records().last().unwrap()["t"].as_u64().unwrap() + 2 * 3_600_000;
+    let record = Record { n: n + 1, t: later, prev: Digest::of(last.as_bytes()), entry: Entry::Halt {} };
+    let line = serde_json::to_string(&record).unwrap();
+    OpenOptions::new().append(true).open(&newest).unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+    daemon.boot();
+    let refused = Live::start(daemon.control(), &request).unwrap_err();
+    assert_eq!(refused.code, "expired", "{refused:?}");
+    assert!(daemon.log().contains("the system clock runs behind the log"), "{}", daemon.log());
+    // What is signed for the time of the log works, and is recorded at no earlier time.
+    let info = daemon.ask("ctl.info", &Value::Null).unwrap();
+    assert!(info["now"].as_u64().unwrap() >= later / 1_000, "{info}");
+    daemon.run(&job(), INFO, &[]).expect("logged\n");
+    daemon.stop();
     let times: Vec<u64> = daemon.records().iter().map(|record| record["t"].as_u64().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
     assert!(segment.is_file());
+    daemon.expect_whole_log();
 }
