@@ -78,27 +78,11 @@ impl Replay {
                 }
             }
             Entry::Revoke { contract } => drop(self.revoked.insert(*contract)),
-            Entry::Start { run, contract, .. } => {
-                if self.runs.insert(*run, *contract).is_some() {
-                    return Err("starts a run that is alive");
-                }
-                if !self.of(*run)?.take_use() {
-                    return Err("starts a run of a contract with no use left");
-                }
-            }
+            Entry::Start { run, contract, .. } => self.start(*run, *contract)?,
             Entry::Call { run, call, parent, reserved, each, counted, .. } => {
                 self.number(*call)?;
-                let account = self.of(*run)?;
-                if let Some((grant, max)) = counted
-                    && !account.take_call(*grant, *max)
-                {
-                    return Err("makes more calls than the grant allows");
-                }
-                let reservation = match parent {
-                    None => Some(account.reserve(*reserved, each.clone()).map_err(|_| BEYOND)?),
-                    Some(_) => None,
-                };
-                self.calls.insert(*call, (*run, reservation));
+                let set_aside = parent.is_none().then_some((*reserved, each));
+                self.open(*run, *call, set_aside, *counted)?;
             }
             Entry::Extend { run, call, more } => self.extend(*run, *call, *more)?,
             Entry::Settle { run, call, spent, .. } => self.settle(*run, *call, *spent)?,
@@ -194,6 +178,30 @@ impl Replay {
             return Err("numbers a call with a number that was used before");
         }
         self.last_call = call;
+        Ok(())
+    }
+
+    fn start(&mut self, run: RunId, contract: Digest) -> Result<(), &'static str> {
+        if self.runs.insert(run, contract).is_some() {
+            return Err("starts a run that is alive");
+        }
+        if self.of(run)?.take_use() { Ok(()) } else { Err("starts a run of a contract with no use left") }
+    }
+
+    /// Takes a call in among those in flight. A nested one has nothing set aside.
+    fn open(
+        &mut self,
+        run: RunId,
+        call: u64,
+        set_aside: Option<(Gas, &Vec<usize>)>,
+        counted: Option<(usize, u32)>,
+    ) -> Result<(), &'static str> {
+        let account = self.of(run)?;
+        if counted.is_some_and(|(grant, max)| !account.take_call(grant, max)) {
+            return Err("makes more calls than the grant allows");
+        }
+        let reservation = set_aside.map(|(gas, each)| account.reserve(gas, each.clone()));
+        self.calls.insert(call, (run, reservation.transpose().map_err(|_| BEYOND)?));
         Ok(())
     }
 

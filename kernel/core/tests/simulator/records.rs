@@ -44,19 +44,8 @@ impl Wires {
                 assert!(open.gas_max == 0 || open.reserved <= open.gas_max, "more set aside than gas_max");
             }
             Entry::Settle { call, spent, .. } => {
-                let cost = self.cost(*call);
-                let open = self.open.remove(call).unwrap();
-                let most = if open.parent.is_some() { u64::MAX } else { open.reserved };
-                assert_eq!(spent.0, cost.min(most), "f69 a call settles for what it cost");
-                assert!(
-                    self.open.values().all(|o| o.parent != Some(*call)),
-                    "settled before what is nested in it"
-                );
-                if let Some(parent) = open.parent.and_then(|parent| self.open.get_mut(&parent)) {
-                    parent.nested = parent.nested.saturating_add(cost);
-                }
                 recorded.remove(call);
-                settled.push(Settled { call: *call, open, cost, spent: spent.0 });
+                settled.push(self.settled(*call, spent.0));
             }
             Entry::Deny { run, spent, denial, .. } => {
                 self.denied(event, *run, denial.code);
@@ -78,6 +67,19 @@ impl Wires {
             }
             _ => {}
         }
+    }
+
+    /// f69: a call settles for what it cost, but for no more than was set aside; a nested one for what it cost its parent.
+    fn settled(&mut self, call: u64, spent: u64) -> Settled {
+        let cost = self.cost(call);
+        let open = self.open.remove(&call).unwrap();
+        let most = if open.parent.is_some() { u64::MAX } else { open.reserved };
+        assert_eq!(spent, cost.min(most), "f69 a call settles for what it cost");
+        assert!(self.open.values().all(|o| o.parent != Some(call)), "settled before what is nested in it");
+        if let Some(parent) = open.parent.and_then(|parent| self.open.get_mut(&parent)) {
+            parent.nested = parent.nested.saturating_add(cost);
+        }
+        Settled { call, open, cost, spent }
     }
 
     fn opened(&self, event: &Event, run: RunId, parent: Option<u64>, reserved: u64, now_us: u64) -> Open {
