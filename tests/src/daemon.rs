@@ -249,7 +249,9 @@ impl Daemon {
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
         let text: String = self.segments().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        // A line without an end is being written, or was when the daemon was killed.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Records of one kind that belong to a run.

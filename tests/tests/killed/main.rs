@@ -14,6 +14,7 @@ use nix::unistd::{Pid, getpid};
 use pawang_core::control::RunRequest;
 use pawang_tests::{Daemon, Job, Live, processes, until};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::fs;
 use std::sync::{Mutex, MutexGuard};
 
@@ -124,7 +125,7 @@ fn f70_f76_killed_at_any_point_it_loses_nothing_and_leaves_nothing() {
             digest = contract_of(&written, &live.id);
         }
         let (granted, spent, reserved, uses_left) = account(&daemon, &digest);
-        let left = last_left(&written, &live.id).unwrap_or(granted);
+        let left = last_left(&written, &live.id, &digest).unwrap_or(granted);
         assert_eq!(reserved, 0, "kill {kill}: nothing is under way");
         assert!(granted - spent <= left, "kill {kill}: richer than before: {} > {left}", granted - spent);
         assert!(spent >= spent_before, "kill {kill}: {spent} < {spent_before}");
@@ -144,13 +145,22 @@ fn contract_of(records: &[Value], run: &str) -> String {
     start["contract"].as_str().unwrap().to_owned()
 }
 
-/// Gas that the last record of this run said was left: what was set aside then only makes it less.
-fn last_left(records: &[Value], run: &str) -> Option<u64> {
-    records
-        .iter()
-        .filter(|record| record["run"] == run)
-        .filter_map(|record| record["left"].as_u64())
-        .next_back()
+/// Gas left after the last record of this run that says so, and what its helpers gave back since. What was set aside then
+/// only makes it less.
+fn last_left(records: &[Value], run: &str, digest: &str) -> Option<u64> {
+    let gas = |record: &Value, field: &str| record[field].as_u64().unwrap();
+    let mut carved = HashMap::new();
+    records.iter().fold(None, |left, record| match record["kind"].as_str().unwrap() {
+        "carve" => {
+            carved.insert(record["helper"].clone(), gas(record, "reserved"));
+            left
+        }
+        "return" if record["contract"] == digest => {
+            left.map(|left| left + carved[&record["helper"]] - gas(record, "spent"))
+        }
+        _ if record["run"] == run => record["left"].as_u64().or(left),
+        _ => left,
+    })
 }
 
 #[test]
