@@ -8,6 +8,7 @@ use crate::keyfile;
 use crate::program::Program;
 use crate::trouble::{Result, Trouble};
 use clap::Args;
+use pawang_core::attenuate::under;
 use pawang_core::contract::{Contract, Envelope, subset};
 use pawang_core::key::KeyId;
 use std::fs::OpenOptions;
@@ -93,13 +94,7 @@ pub fn attenuate(context: &Context, args: &AttenuateArgs) -> Result<()> {
         Target { issuer: signer.id(), audience: parent.audience, prices: parent.prices, ..Target::nobody()? };
     let program = Program::from_contract(&parent);
     let (contract, _) = prepare::compile(&args.file, &text, &target, &program)?;
-    let contract = Contract {
-        program: parent.program.clone(),
-        runtime: parent.runtime.clone(),
-        not_before: contract.not_before.max(parent.not_before),
-        parent: Some(larger.digest()),
-        ..contract
-    };
+    let contract = under(contract, &parent, larger.digest());
     subset(&contract, &parent).map_err(|e| {
         Trouble::new(
             Exit::Refused,
