@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio as Standard};
+use std::sync::Arc;
 
 /// The argument with which a launcher moves into an empty network namespace before anything else.
 pub const NO_NETWORK: &str = "--no-network";
@@ -36,6 +37,8 @@ pub struct Launcher {
     quiet: Running,
     networked: Option<Running>,
     facts: Facts,
+    /// Flattened once each: reading a profile's text takes longer than starting a process.
+    profiles: HashMap<String, Arc<Profile>>,
     filters: HashMap<(String, FilterOptions), Vec<u8>>,
     init_filter: Vec<u8>,
 }
@@ -105,8 +108,8 @@ impl Launcher {
         let init = Profile::named("init").and_then(|profile| profile.filter(FilterOptions::default()));
         let init_filter = init.as_ref().map(Filter::to_bytes).map_err(|e| LaunchError::Policy(e.clone()))?;
         let (quiet, facts) = Running::start(binary, Some(NO_NETWORK))?;
-        let (binary, filters) = (binary.to_path_buf(), HashMap::new());
-        Ok(Self { binary, quiet, networked: None, facts, filters, init_filter })
+        let (binary, profiles, filters) = (binary.to_path_buf(), HashMap::new(), HashMap::new());
+        Ok(Self { binary, quiet, networked: None, facts, profiles, filters, init_filter })
     }
 
     /// What the machine gives.
@@ -138,7 +141,7 @@ impl Launcher {
         if !Profile::names().contains(&jail.profile.as_str()) {
             return Err(LaunchError::Policy(PolicyError::Unknown(jail.profile.clone())));
         }
-        let profile = Profile::named(&jail.profile).map_err(LaunchError::Policy)?;
+        let profile = self.profile(&jail.profile)?;
         let walls = lower::walls(jail, &profile, &self.facts)?;
         let mut plan = lower::plan(jail, &profile, &self.facts, walls)?;
         plan.filter = self.filter(&profile, lower::options(jail, &profile, walls))?;
@@ -157,6 +160,15 @@ impl Launcher {
         let mut fds = vec![image, stdin, stdout, stderr, channel];
         fds.extend(landlock.as_ref().map(AsFd::as_fd));
         self.exchange(&plan, &fds)
+    }
+
+    fn profile(&mut self, name: &str) -> Result<Arc<Profile>, LaunchError> {
+        if let Some(profile) = self.profiles.get(name) {
+            return Ok(Arc::clone(profile));
+        }
+        let profile = Arc::new(Profile::named(name).map_err(LaunchError::Policy)?);
+        self.profiles.insert(name.to_owned(), Arc::clone(&profile));
+        Ok(profile)
     }
 
     fn filter(&mut self, profile: &Profile, options: FilterOptions) -> Result<Vec<u8>, LaunchError> {
