@@ -29,20 +29,23 @@ exec unshare --fork --pid --mount --uts --ipc --net --cgroup --mount-proc --kill
 const INIT: &str = r#"
 mount --make-rprivate /
 for folder in /run /var/lib /var/log /opt; do mount -t tmpfs tmpfs "$folder"; done
-mkdir -p /run/etc/upper /run/etc/work /opt/pawang /run/sysusers.d /run/home
+mkdir -p /run/etc/upper /run/etc/work /opt/pawang /run/sysusers.d /run/home /run/place
+# Both may be below a temporary folder, and those are covered next: a service leaves its private ones there.
+mount --bind "$PREFIX" /opt/pawang
+mount --bind "$PLACE" /run/place
+for folder in /tmp /var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$folder"; done
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
 mount -t tmpfs tmpfs /etc/systemd/system
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup
-mount --bind "$PREFIX" /opt/pawang
-cp -r "$PLACE"/units/. /etc/systemd/system/
+cp -r /run/place/units/. /etc/systemd/system/
 mkdir -p /etc/credstore
-install -m 600 "$PLACE/key" /etc/credstore/pawang-vault-key
-cp "$PLACE/sysusers" /run/sysusers.d/pawang.conf
+install -m 600 /run/place/key /etc/credstore/pawang-vault-key
+cp /run/place/sysusers /run/sysusers.d/pawang.conf
 systemd-sysusers pawang.conf
 # As on a real machine; the credentials of a service are mounted by a process in a namespace of its own.
 mount --make-rshared /
-export container=unshare
+export container=unshare NOTIFY_SOCKET=/run/place/notify
 exec /lib/systemd/systemd --system --unit=test.target --log-target=null --show-status=no
 "#;
 
@@ -84,7 +87,6 @@ impl Machine {
         let holder = privately(&place, HOLD)
             .env("INIT", INIT)
             .env("PREFIX", prefix())
-            .env("NOTIFY_SOCKET", &notify)
             .stderr(fs::File::create(place.path().join("said")).unwrap())
             .spawn()
             .expect("unshare is missing; try: apt-get install util-linux");
