@@ -7,7 +7,7 @@ use crate::kernel::Shared;
 use pawang_core::control::RunEvent;
 use pawang_core::run::RunId;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -28,16 +28,12 @@ pub fn kept(dir: &Path) -> PathBuf {
 
 /// Passes one stream of a program on until it ends.
 pub async fn pump(shared: Shared, run: RunId, fd: u8, pipe: OwnedFd) {
-    if let Ok(mut pipe) = Receiver::from_owned_fd(pipe) {
-        let mut chunk = vec![0; CHUNK];
-        while let Ok(count) = pipe.read(&mut chunk).await
-            && count > 0
-        {
-            let bytes = chunk.get(..count).unwrap_or_default();
-            keep(&shared, run, fd, bytes);
+    if let Ok(pipe) = Receiver::from_owned_fd(pipe) {
+        while let Some(bytes) = next(&pipe).await {
+            keep(&shared, run, fd, &bytes);
             let watcher = shared.borrow().runs.get(&run).and_then(|run| run.watcher.clone());
             if let Some(watcher) = watcher {
-                watcher.tell(&RunEvent::Output { fd }, bytes);
+                watcher.tell(&RunEvent::Output { fd }, &bytes);
                 tokio::select! {
                     () = watcher.room() => {}
                     // A run that ends does not wait for someone who has stopped reading.
@@ -50,6 +46,23 @@ pub async fn pump(shared: Shared, run: RunId, fd: u8, pipe: OwnedFd) {
         live.busy = live.busy.saturating_sub(1);
     }
     conclude(&shared, run);
+}
+
+/// The next piece of a stream. Room for it is made once there is something: a thousand silent runs hold none.
+async fn next(pipe: &Receiver) -> Option<Vec<u8>> {
+    loop {
+        pipe.readable().await.ok()?;
+        let mut chunk = vec![0; CHUNK];
+        match pipe.try_read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(count) => {
+                chunk.truncate(count);
+                return Some(chunk);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Waits until a run is told to end.
