@@ -135,6 +135,11 @@ impl Machine {
         self.inside(&[&["/opt/pawang/bin/pawang"], words].concat(), stdin)
     }
 
+    /// Writes a file inside.
+    pub fn write(&self, path: &str, text: &str) {
+        self.inside(&["tee", path], text);
+    }
+
     /// The uid that the daemon runs as.
     pub fn uid_of_daemon(&self) -> String {
         let pid = self.property("MainPID");

@@ -18,6 +18,25 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
+/// What units may not set, because runs inherit it; the unit of the machine says of each why.
+const NEEDED_BY_RUNS: [&str; 6] = [
+    "MemoryDenyWriteExecute",
+    "ProcSubset",
+    "ProtectProc",
+    "RestrictNamespaces",
+    "RestrictSUIDSGID",
+    "SystemCallFilter",
+];
+
+/// A contract for one run that reads one file.
+const CONTRACT: &str = r#"
+contract = 1
+name = "hello"
+ttl = "1h"
+gas = { limit = 1000 }
+allow = [{ call = "fs.read", path = "/run/home/hello.txt" }]
+"#;
+
 /// Copies the units of `kind` with the staged daemon in them, as an installation elsewhere would.
 fn units_in_place(kind: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -56,11 +75,8 @@ fn systemd_verifies_the_units_of_a_user_without_a_word() {
 fn units_deny_nothing_that_runs_need() {
     for kind in ["system", "user"] {
         let unit = fs::read_to_string(service_folder().join(kind).join("pawangd.service")).unwrap();
-        for key in
-            ["MemoryDenyWriteExecute", "RestrictNamespaces", "SystemCallFilter", "ProtectProc", "ProcSubset"]
-        {
-            let sets = unit.lines().any(|line| line.starts_with(key));
-            assert!(!sets, "{kind}: {key} is inherited by runs, and keeps the launcher from confining them");
+        for key in NEEDED_BY_RUNS {
+            assert!(!unit.lines().any(|line| line.starts_with(key)), "{kind}: {key} is inherited by runs");
         }
     }
 }
@@ -111,6 +127,30 @@ fn f76_a_daemon_killed_with_9_is_back_with_a_whole_log() {
     assert_ne!(machine.property("MainPID"), first);
     assert_eq!(machine.property("ActiveState"), "active");
     machine.verify_log();
+}
+
+#[test]
+fn the_hardening_of_the_unit_leaves_runs_all_their_walls() {
+    let Some(machine) = machine("the_hardening_of_the_unit_leaves_runs_all_their_walls") else { return };
+    machine.pawang(&["key", "new", "--name", "root"]);
+    machine.write("/run/home/hello.txt", "it was read");
+    machine.write(
+        "/run/home/hello.py",
+        "from pawang import run\nprint(run.fs.read_text('/run/home/hello.txt'))\n",
+    );
+    machine.write("/run/home/hello.toml", CONTRACT);
+    let said = machine.pawang(&[
+        "run",
+        "--json",
+        "/run/home/hello.toml",
+        "--",
+        "/usr/bin/python3",
+        "/run/home/hello.py",
+    ]);
+    assert!(said.contains("it was read"), "{said}");
+    for wall in ["landlock", "seccomp", "user-ns", "pid-ns", "net-ns", "ipc-ns", "mount-ns"] {
+        assert!(said.contains(&format!("\"{wall}\"")), "{wall} is missing: {said}");
+    }
 }
 
 #[test]
