@@ -57,6 +57,7 @@ The Pawang kernel daemon. It is started by `pawang` when it is needed, or by a s
   --sync each|group  sync every record before what it allows is done, or in groups of a few ms (default)";
 
 fn main() -> ExitCode {
+    abort_on_panic();
     let options = match parse(std::env::args_os().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => return ExitCode::SUCCESS,
@@ -122,6 +123,15 @@ fn run(options: &Options) -> Result<(), Failure> {
         serve(Rc::new(RefCell::new(kernel)), listener, is_inherited).await;
         Ok(())
     })
+}
+
+/// A bug of ours ends the daemon, and with it everything it started: a task that vanished in the middle of its work would
+/// leave the rest going on half-checked. What was written down is replayed at the next start.
+fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("pawangd: level=error what=\"a bug; the daemon ends\" where=\"{panic}\"");
+        std::process::abort();
+    }));
 }
 
 /// No core file, nobody attaches, and room for descriptors: five for each run, and more for each tool.
